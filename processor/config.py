@@ -106,7 +106,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     max_commit_interval_ms: int = 100
     max_batch_records: int = 10_000
     max_batch_bytes: int = 16 * 1024 * 1024
-    session_ttl_ms: int = 7 * 24 * 3600 * 1000
+    session_ttl: str = "7d"  # digits with ms, s, m, h or d; a bare number is seconds
     max_event_bytes: int = 1024 * 1024
     max_event_depth: int = 32
     shutdown_timeout_ms: int = 20_000

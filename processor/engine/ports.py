@@ -5,7 +5,7 @@ The engine knows neither the domain nor Kafka.  `app` binds a `Fold` (the loop) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 Header = tuple[str, bytes]
@@ -51,6 +51,10 @@ class Fold(Protocol):
 
     def marks(self) -> bytes:
         """Per-partition values of the fold (stream time and the like), carried in the progress record."""
+
+    def tally(self) -> Mapping[str, float]:
+        """Counters since the last call (``events``, ``actions``, ``metrics``, ``duplicates``,
+        ``dead_letters.CODE``, ``explorations.PROFILE``, ``gain`` …); the engine reports them after the commit."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one state record of the changelog (later records of a key replace earlier ones)."""
