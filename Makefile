@@ -1,0 +1,53 @@
+# Needs Python 3.11 or newer and make. `make help` lists the targets.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+DURATION ?=
+DEMO     := $(if $(DURATION),--duration $(DURATION),)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+install: $(STAMP) ## everything into .venv, from the lock file with its hashes; nothing to do when nothing changed
+
+# The stamp is written last: an interrupted installation is repeated.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 install" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: install ## embedded Kafka, simulator, two workers and a live view; make demo DURATION=30 ends by itself
+	$(BIN)/creative-feedback demo $(DEMO)
+
+test: install ## all tests
+	$(BIN)/python -m pytest
+
+lint: install ## style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install ## benchmarks of the step, the codec and the fold
+	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+lock: ## resolve the dependencies again and write requirements.lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(VENV)-lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+		--extra broker --group dev --output-file requirements.lock pyproject.toml
+	rm -rf $(VENV)-lock
+
+clean: ## the environment, caches and build results
+	rm -rf $(VENV) $(VENV)-lock build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.benchmarks .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
