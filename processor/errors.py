@@ -12,17 +12,43 @@ class ConfigError(ProcessorError):
     """A setting is wrong: correct it and start again. The message names the key."""
 
 
+class Unreachable(ProcessorError):
+    """No broker answers: check the address and the network."""
+
+
 class Refused(ProcessorError):
     """What the log or the cluster says makes work impossible: nothing was written, an operator decides."""
 
 
+class InputLost(Refused):
+    """The input log no longer holds the records that come next."""
+
+    def __init__(self, partition: int, message: str) -> None:
+        super().__init__(message)
+        self.partition = partition
+
+
+class InstanceIdInUse(Refused):
+    """Another process runs under the same instance id."""
+
+
 class Fenced(ProcessorError):
-    """The group or another producer took over: drop everything in flight, wait for the next assignment."""
+    """The group says the token is void: drop what is in flight, wait for the next assignment."""
 
 
 class InDoubt(ProcessorError):
-    """The fate of a request is unknown: take a new epoch, restore what is not clean, resume."""
+    """The fate of a request is unknown, or a transaction cannot go on: a new epoch, restore what is not clean."""
 
 
-class Halted(ProcessorError):
-    """One partition cannot go on (poison): it stops with offset and cause, the others continue."""
+class ProducerFenced(InDoubt):
+    """The transactional id has a newer epoch: our own transaction timed out, or somebody uses our id."""
+
+
+class Rejected(InDoubt):
+    """The broker definitely refused a batch of one partition; the same batch would be refused again."""
+
+    def __init__(self, partition: int, topic: str, message: str, *, too_large: bool = False) -> None:
+        super().__init__(message)
+        self.partition = partition
+        self.topic = topic
+        self.too_large = too_large

@@ -1,0 +1,92 @@
+"""A transaction: what it carries, and the steps of its commit.
+
+Rule R1: an accepted TxnOffsetCommit proves that everything written before it was in the log while the generation
+was still valid.  Hence the order of the steps, and nothing in memory counts as committed before the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from processor.engine.ports import Buffer, Epoch, Token
+from processor.engine.task import Task
+from processor.errors import InDoubt
+from schemas.progress import PROGRESS_KEY
+
+
+@dataclass
+class Entry:
+    """One partition's part of a batch."""
+
+    task: Task
+    buffer: Buffer
+    records: int = 0
+    position: int = -1
+    tally: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Batch:
+    """What has been computed under one token and not been sent."""
+
+    token: Token
+    epoch: Epoch
+    since: float
+    entries: dict[int, Entry] = field(default_factory=dict)
+
+    @property
+    def records(self) -> int:
+        """Input records in the batch."""
+        return sum(entry.records for entry in self.entries.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes buffered."""
+        return sum(entry.buffer.size() for entry in self.entries.values())
+
+    def entry(self, task: Task) -> Entry:
+        """The task's part; makes the task unclean."""
+        entry = self.entries.get(task.partition)
+        if entry is None:
+            entry = self.entries[task.partition] = Entry(task, self.epoch.buffer(task.partition))
+            task.computed += 1
+        return entry
+
+    def close(self) -> None:
+        """Add changed state and progress: from here on the folds may compute the next batch."""
+        for entry in self.entries.values():
+            change = entry.buffer.change
+            for key, value in entry.task.fold.changes():
+                change(key, value)
+            change(PROGRESS_KEY, entry.task.progress())
+            entry.position = entry.task.position
+            entry.tally = dict(entry.task.fold.tally())
+
+
+async def commit(batch: Batch, timeout_s: float) -> None:
+    """Raises `Fenced`, `InDoubt` or a subclass; on return the transaction is committed."""
+    epoch = batch.epoch
+    buffers = {partition: entry.buffer for partition, entry in batch.entries.items()}
+    positions = {partition: entry.position for partition, entry in batch.entries.items()}
+    try:
+        async with asyncio.timeout(timeout_s):
+            # 1. Every partition is known to the transaction before anything is written to it.
+            await epoch.add_partitions(buffers)
+            # 2. Every write is acknowledged by all in-sync replicas before the offsets speak for them.
+            written, added = await asyncio.gather(epoch.produce(buffers), epoch.add_offsets(), return_exceptions=True)
+            if isinstance(written, BaseException):
+                raise written
+            if isinstance(added, BaseException):
+                raise added
+            # 3. The group accepts the offsets only from the generation that the token names.
+            await epoch.commit_offsets(batch.token, positions)
+            # 4. Once, and never again: a repeated EndTxn could end the next transaction.
+            await epoch.end()
+    except TimeoutError:
+        raise InDoubt(f"transaction not answered within {timeout_s:g} s") from None
+    for partition, entry in batch.entries.items():
+        entry.task.committed += 1
+        # The commit marker takes one offset behind the last record.
+        entry.task.changelog_next = written[partition] + 1 if written[partition] >= 0 else -1
