@@ -1,0 +1,244 @@
+"""Apache Kafka, one or three nodes on this machine, under our control."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from processor.backends.embedded.errors import NotStarted
+from processor.backends.embedded.jars import KAFKA_VERSION, Progress, kafka_jars
+from processor.backends.embedded.java import Jvm
+from processor.backends.embedded.node import KafkaNode
+from processor.backends.embedded.ports import HOST, free_ports
+from processor.backends.embedded.watchdog import Watchdog
+
+_HEAP_MB = {1: 512, 3: 384}
+
+
+class EmbeddedKafka:
+    """A cluster of `nodes` (1 or 3) real Kafka processes.
+
+    `ports`       one broker port per node; free ones are chosen when not given
+    `folder`      where data, settings and logs are kept; without one a temporary folder, removed by `stop`
+    `properties`  broker settings that replace the ones of `broker_properties`
+    `java_options` appended to the Java command line of every node
+
+    All methods block; in asynchronous code use `async with` or `asyncio.to_thread`. A stopped cluster can be
+    started again with the same ports, and with the same data if it has a folder.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 1,
+        *,
+        ports: Sequence[int] | None = None,
+        folder: Path | None = None,
+        properties: Mapping[str, str] | None = None,
+        heap_mb: int | None = None,
+        java_options: Sequence[str] = (),
+        progress: Progress | None = None,
+        start_timeout_s: float = 90.0,
+    ) -> None:
+        if nodes not in _HEAP_MB:
+            raise NotStarted(f"a cluster of {nodes} nodes is not offered: choose 1 or 3")
+        if ports is not None and len(ports) != nodes:
+            raise NotStarted(f"{nodes} nodes need {nodes} ports, given are {len(ports)}")
+        self._count = nodes
+        self._ports = list(ports) if ports is not None else free_ports(nodes)
+        self._controller_ports = free_ports(nodes, frozenset(self._ports))
+        self._folder = folder
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._lock: IO[str] | None = None
+        self._properties = dict(properties or {})
+        self._heap_mb = heap_mb or _HEAP_MB[nodes]
+        self._java_options = tuple(java_options)
+        self._progress = progress
+        self._start_timeout_s = start_timeout_s
+        self._watchdog: Watchdog | None = None
+        self.nodes: tuple[KafkaNode, ...] = ()
+
+    kind = f"apache-kafka {KAFKA_VERSION}"
+    why_fallback: str | None = None
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port`, comma-separated over all nodes; the same before, during and after a run."""
+        return ",".join(f"{HOST}:{port}" for port in self._ports)
+
+    @property
+    def alive(self) -> bool:
+        """Every node's process runs."""
+        return bool(self.nodes) and all(node.alive for node in self.nodes)
+
+    def start(self) -> Self:
+        """Fetch what is missing, format once, start all nodes, return when every one is ready.
+
+        Raises `BrokerError` (its subclasses name the remedy); nothing is left running then.
+        """
+        jvm = Jvm(tuple(kafka_jars(self._progress)), self._heap_mb, self._java_options)
+        home = self._claim_folder()
+        self._watchdog = Watchdog()
+        try:
+            self.nodes = tuple(
+                KafkaNode(
+                    number,
+                    ports=(port, controller_port),
+                    folder=home / f"node-{number}",
+                    properties=self._node_properties(number),
+                    jvm=jvm,
+                    watchdog=self._watchdog,
+                )
+                for number, port, controller_port in zip(
+                    range(1, self._count + 1), self._ports, self._controller_ports, strict=True
+                )
+            )
+            cluster_id = _cluster_id(home / "cluster-id")
+            formats = [node.format(cluster_id) for node in self.nodes]
+            for node, process in zip(self.nodes, formats, strict=True):
+                node.formatted(process)
+            for node in self.nodes:
+                node.launch()
+            self._await_ready(self.nodes)
+        except BaseException:
+            for node in self.nodes:
+                node.kill()
+            self._release()
+            raise
+        return self
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """SIGTERM to all, SIGKILL to what is left after the time-out; a temporary folder is removed."""
+        for node in self.nodes:
+            node.ask_to_stop()
+        # Controlled shutdown needs a controller: with most nodes leaving at once the last one would wait
+        # for a quorum that never comes back. Its data is safe either way, so it is not given long.
+        deadline = time.monotonic() + timeout_s
+        for position, node in enumerate(self.nodes):
+            lonely = self._count > 1 and position == self._count - 1
+            if not node.await_stopped(min(deadline, time.monotonic() + 2.0) if lonely else deadline):
+                node.kill()
+        self._release()
+
+    def kill(self, number: int) -> None:
+        """SIGKILL node `number` (from 1)."""
+        self._node(number).kill()
+
+    def restart(self, number: int) -> None:
+        """Start node `number` again after `kill` (or after a stop of its own), and wait until it serves."""
+        node = self._node(number)
+        node.launch()
+        self._await_ready([node])
+
+    def pause(self, number: int) -> None:
+        """SIGSTOP node `number`: connections stay, answers stop."""
+        self._node(number).pause()
+
+    def resume(self, number: int) -> None:
+        """SIGCONT node `number`."""
+        self._node(number).resume()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _node(self, number: int) -> KafkaNode:
+        return self.nodes[number - 1]
+
+    def _await_ready(self, nodes: Sequence[KafkaNode]) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        for node in nodes:
+            node.await_ready(deadline)
+
+    def _claim_folder(self) -> Path:
+        """The folder, locked for this process so that two clusters never share data."""
+        import fcntl  # POSIX only, and so is everything that starts processes here
+
+        if self._folder is None:
+            self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="creative-feedback-kafka-")
+        home = self._folder or Path(self._temporary.name)  # type: ignore[union-attr]
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            self._lock = (home / "in-use.lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotStarted(f"folder {home} belongs to a running broker: stop that one or choose another") from error
+        except OSError as error:
+            raise NotStarted(f"folder {home} cannot be used: {error.strerror}; choose another with --folder") from error
+        return home.resolve()
+
+    def _release(self) -> None:
+        self.nodes = ()
+        if self._watchdog is not None:
+            self._watchdog.close()
+            self._watchdog = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+    def _node_properties(self, number: int) -> dict[str, str]:
+        return broker_properties(number, self._ports, self._controller_ports) | self._properties
+
+
+def broker_properties(number: int, ports: Sequence[int], controller_ports: Sequence[int]) -> dict[str, str]:
+    """Settings of node `number` (from 1) in such a cluster: small, and as safe as its size allows."""
+    nodes = len(ports)
+    copies, in_sync = (str(nodes), "2") if nodes > 1 else ("1", "1")
+    voters = ",".join(f"{node}@{HOST}:{port}" for node, port in enumerate(controller_ports, 1))
+    broker, controller = (
+        f"PLAINTEXT://{HOST}:{ports[number - 1]}",
+        f"CONTROLLER://{HOST}:{controller_ports[number - 1]}",
+    )
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(number),
+        "controller.quorum.voters": voters,
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{broker},{controller}",
+        "advertised.listeners": broker,
+        "inter.broker.listener.name": "PLAINTEXT",
+        "auto.create.topics.enable": "false",  # a topic with a wrong partition count is worse than none
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        # One group and few producers: more internal partitions only lengthen starts.
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.num.partitions": "4",
+        "group.initial.rebalance.delay.ms": "0",
+        # A killed broker may register again only when its old session is over: 9 s by default.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        # The default of 128 MiB would be a third of the heap; this is enough for 600,000 keys a pass.
+        "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+    }
+
+
+def _cluster_id(file: Path) -> str:
+    """The id this folder was formatted with, or a new one."""
+    if not file.exists():
+        file.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+    return file.read_text()
