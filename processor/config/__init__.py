@@ -1,0 +1,47 @@
+"""Configuration: every key, where it comes from, and what it must be.
+
+Sections ``loop``, ``profiles``, ``quality``, ``streaming`` and ``experiment`` change what comes out and are
+part of a replay; the others only change how the work is done (and the limits and the session's life of
+``engine``, which `behaviour_fingerprint` counts too).
+"""
+
+from processor.config.durations import parse_duration_ms
+from processor.config.fingerprint import behaviour_fingerprint
+from processor.config.keys import ENVIRONMENT_PREFIX, Key, all_keys
+from processor.config.load import check_settings, load_settings, settings_from
+from processor.config.reference import settings_markdown, settings_text
+from processor.config.settings import (
+    EngineConfig,
+    ExperimentConfig,
+    HttpConfig,
+    KafkaConfig,
+    LoopConfig,
+    ProfilesConfig,
+    QualityConfig,
+    Settings,
+    StreamingConfig,
+    TopicsConfig,
+)
+
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "EngineConfig",
+    "ExperimentConfig",
+    "HttpConfig",
+    "KafkaConfig",
+    "Key",
+    "LoopConfig",
+    "ProfilesConfig",
+    "QualityConfig",
+    "Settings",
+    "StreamingConfig",
+    "TopicsConfig",
+    "all_keys",
+    "behaviour_fingerprint",
+    "check_settings",
+    "load_settings",
+    "parse_duration_ms",
+    "settings_from",
+    "settings_markdown",
+    "settings_text",
+]
