@@ -1,0 +1,36 @@
+"""SIGINT and SIGTERM: the first asks to stop, the second ends the process at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def stop_on_signals(stop: asyncio.Event, second: Callable[[], None] | None = None) -> Iterator[None]:
+    """Set ``stop`` on the first signal while the context lasts; ``second`` is called before the hard exit.
+
+    Needs a running event loop.
+    """
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            # Safe at any point: what is not committed is computed again by whoever comes next.
+            if second is not None:
+                second()
+            os._exit(128 + number)
+        stop.set()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)

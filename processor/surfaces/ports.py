@@ -1,0 +1,83 @@
+"""What the surfaces ask of Kafka and of an embedded broker; ``app`` binds the backends.
+
+Every method raises `Unreachable` where no broker answers and `Refused` where the cluster is not fit for
+the work, in one line with the remedy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from processor.config import Settings
+from processor.engine.observer import Observer
+from processor.engine.ports import InputRecord
+
+Event = tuple[bytes | None, bytes]
+"""Key and value of an input record."""
+
+
+class Chunk(NamedTuple):
+    """Records of one partition, in its order, as a read_committed consumer sees them."""
+
+    topic: str
+    partition: int
+    records: Sequence[InputRecord]
+
+
+class Producer(Protocol):
+    """A plain idempotent producer to the input topic, partitioned like Kafka's Java client."""
+
+    async def send(self, events: Sequence[Event]) -> None:
+        """Hand events over in order; waits while too much is on its way."""
+
+    async def flush(self) -> None:
+        """Wait until everything handed over is acknowledged."""
+
+    @property
+    def acknowledged(self) -> int:
+        """Events that the cluster has acknowledged."""
+
+
+class Reader(Protocol):
+    """A read_committed reader of whole topics, outside any group."""
+
+    async def read(self, timeout_s: float) -> Sequence[Chunk]:
+        """What has arrived; empty after ``timeout_s`` without anything."""
+
+
+class Broker(Protocol):
+    """A broker running beside this process."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...
+    @property
+    def kind(self) -> str:
+        """Name and version."""
+
+    @property
+    def why_fallback(self) -> str | None:
+        """Why it is not Apache Kafka, where it is not."""
+
+
+Progress = Callable[[str], None]
+"""Told what is being done, in a few words."""
+
+
+class Kafka(Protocol):
+    """The ways to a cluster that commands take."""
+
+    async def run(self, settings: Settings, observer: Observer, stop: asyncio.Event) -> None:
+        """Process until ``stop`` is set, then commit, leave the group and return."""
+
+    def producer(self, settings: Settings) -> AbstractAsyncContextManager[Producer]: ...
+
+    def reader(
+        self, settings: Settings, topics: Sequence[str], *, latest: bool = False
+    ) -> AbstractAsyncContextManager[Reader]:
+        """From the beginning, or with ``latest`` from the end at the time of the call."""
+
+    def embedded(self, folder: Path, progress: Progress) -> AbstractContextManager[Broker]: ...
