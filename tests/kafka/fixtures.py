@@ -1,0 +1,57 @@
+"""Brokers as fixtures."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from processor.backends.embedded import EmbeddedKafka
+
+BROKER_FIXTURES = frozenset({"kafka", "own_kafka", "three_nodes"})
+
+# Faults that take minutes with Kafka's defaults take a second with these.
+QUICK_SETTINGS = {
+    "group.min.session.timeout.ms": "500",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+    "transaction.remove.expired.transaction.cleanup.interval.ms": "5000",
+    "log.cleaner.backoff.ms": "200",
+    "log.initial.task.delay.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "log.segment.delete.delay.ms": "100",
+    "message.max.bytes": str(16 * 1024 * 1024),
+    "replica.fetch.max.bytes": str(16 * 1024 * 1024),
+}
+
+# Short tests seldom live long enough to be worth the optimising compiler.
+QUICK_JAVA = ("-XX:TieredStopAtLevel=1",)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[EmbeddedKafka]:
+    """One broker for the whole run. Tests keep apart by topic, group and transactional id."""
+    with EmbeddedKafka(properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as broker:
+        yield broker
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[EmbeddedKafka]:
+    """One broker for one test, to be treated badly."""
+    with EmbeddedKafka(properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def three_nodes() -> Iterator[EmbeddedKafka]:
+    """Three brokers for one test module; a test that kills one restarts it."""
+    with EmbeddedKafka(nodes=3, properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def topic_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """`topic_name("state")` is a name no other call and no earlier run has given."""
+    test = re.sub(r"[^a-zA-Z0-9]+", "-", str(request.node.name))[:60]
+    return lambda label: f"{test}.{label}.{secrets.token_hex(3)}"
