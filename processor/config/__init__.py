@@ -5,6 +5,7 @@ part of a replay; the others only change how the work is done (and the limits an
 ``engine``, which `behaviour_fingerprint` counts too).
 """
 
+from processor.config.declared import declared_topology
 from processor.config.durations import parse_duration_ms
 from processor.config.fingerprint import behaviour_fingerprint
 from processor.config.keys import ENVIRONMENT_PREFIX, Key, all_keys
@@ -39,6 +40,7 @@ __all__ = [
     "all_keys",
     "behaviour_fingerprint",
     "check_settings",
+    "declared_topology",
     "load_settings",
     "parse_duration_ms",
     "settings_from",
