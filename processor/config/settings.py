@@ -186,6 +186,12 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=100, le=900_000, description="Longest transaction; not given, at most the session time-out."),
     ] = 10_000
+    rebalance_timeout_ms: Annotated[
+        int, Meta(ge=100, le=3_600_000, description="How long a rebalance waits for this instance.")
+    ] = 60_000
+    stuck_timeout_ms: Annotated[
+        int, Meta(ge=1_000, le=3_600_000, description="Without a successful transaction for this long: exit.")
+    ] = 120_000
     commit_interval_ms: Annotated[int, Meta(ge=0, le=60_000, description="Shortest time between two commits.")] = 20
     max_commit_interval_ms: Annotated[
         int, Meta(ge=0, le=60_000, description="The same under load; not given, at least commit_interval_ms.")

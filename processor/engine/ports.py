@@ -169,10 +169,11 @@ class Cluster(Protocol):
 
     async def read_changelog(
         self, partition: int, barrier: int, each: Callable[[bytes, bytes | None], None], waiting: Callable[[int], None]
-    ) -> None:
+    ) -> bool:
         """Read read_committed from the beginning until the position is past the barrier (rule R4).
 
-        ``waiting`` hears the position whenever the read stands still.
+        ``waiting`` hears the position whenever the read stands still.  False where the beginning of the log moved
+        away underneath: what was read must be forgotten.
         """
 
     async def input_bounds(self, partition: int) -> tuple[int, int]:

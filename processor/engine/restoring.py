@@ -29,17 +29,18 @@ class Restorer:
         """
         # Nothing accepted under an older generation can land behind this record, so its offset is the end.
         offset = await self.cluster.barrier(task.partition, encode_barrier(barrier))
-        if task.state is TaskState.KEPT:
-            if task.clean and task.changelog_next == offset:
-                task.changelog_next = offset + 1
-                return True
-        task.begin_restore()
-        await self.cluster.read_changelog(
-            task.partition,
-            offset,
-            task.restore,
-            lambda position: self.observer.restoring(task.partition, position, offset),
-        )
+        if task.state is TaskState.KEPT and task.clean and task.changelog_next == offset:
+            task.changelog_next = offset + 1
+            return True
+        complete = False
+        while not complete:
+            task.begin_restore()
+            complete = await self.cluster.read_changelog(
+                task.partition,
+                offset,
+                task.restore,
+                lambda position: self.observer.restoring(task.partition, position, offset),
+            )
         await self._check_input(task, task.end_restore(offset, self.changelog))
         return False
 

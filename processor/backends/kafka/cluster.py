@@ -1,0 +1,205 @@
+"""The engine's `Cluster` on Apache Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.protocol.produce import ProduceRequest
+
+from processor.backends.kafka.buffer import BatchList
+from processor.backends.kafka.connection import (
+    LEADER_MOVED,
+    TRY_AGAIN,
+    UNAUTHORIZED,
+    Connection,
+    NotSent,
+    error_name,
+    retries,
+)
+from processor.backends.kafka.epoch import TransactionalEpoch
+from processor.backends.kafka.group import GroupMembership
+from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offset
+from processor.config import Settings
+from processor.engine.ports import Epoch, Fetched, Input, InputRecord, Listener, Membership
+from processor.errors import InDoubt, InputLost, Refused
+from schemas.progress import BARRIER_KEY
+
+log = logging.getLogger(__name__)
+
+STILL_S = 1.0  # a restore that has not moved for this long says so and looks for a new leader
+
+
+class KafkaInput:
+    """The engine's `Input`: one reader over the input topic."""
+
+    def __init__(self, connection: Connection, topic: str, wake: Callable[[], None]) -> None:
+        self._topic = topic
+        self._lost: list[tuple[int, int]] = []
+        self._reader = Reader(connection, topic, wake, lambda partition, offset: self._lost.append((partition, offset)))
+        self.seek = self._reader.seek
+        self.forget = self._reader.forget
+        self.lag = self._reader.lag
+
+    def take(self, max_records: int, only: int | None = None) -> list[Fetched]:
+        """What is here; raises `InputLost` for a partition whose next offset the broker does not have."""
+        if self._lost:
+            partition, offset = self._lost.pop()
+            raise InputLost(
+                partition,
+                f"input {self._topic}-{partition} does not hold offset {offset} any more: retention or a truncation "
+                "removed it; lengthen retention, then `creative-feedback reset` to accept the gap",
+            )
+        return [Fetched(*part) for part in self._reader.take(max_records, only)]
+
+    async def close(self) -> None:
+        """End all fetches."""
+        await self._reader.close()
+
+
+class KafkaCluster:
+    """All connections of one instance."""
+
+    def __init__(self, settings: Settings, instance_id: str) -> None:
+        self._settings = settings
+        self._topics = settings.topics
+        self._instance_id = instance_id
+        self._name = f"{settings.engine.application_id}-{instance_id}"
+        self._limits: dict[str, int] = {}
+        self._input_connection = Connection(settings.kafka, f"{self._name}-input")
+        self._store_connection = Connection(settings.kafka, f"{self._name}-changelog")
+        self._input: KafkaInput | None = None
+
+    async def open(self) -> None:
+        """Connect. Raises `Unreachable`."""
+        await self._input_connection.open(frozenset({self._topics.state}))
+        await self._store_connection.open(frozenset({self._topics.changelog, self._topics.state}))
+
+    async def close(self) -> None:
+        """Close everything that `open` opened."""
+        if self._input is not None:
+            await self._input.close()
+        await self._input_connection.close()
+        await self._store_connection.close()
+
+    async def join(self, listener: Listener) -> Membership:
+        """Join the group; the listener hears of every assignment."""
+        connection = Connection(self._settings.kafka, f"{self._name}-group")
+        await connection.open(frozenset({self._topics.state}))
+        return GroupMembership(self._settings, self._instance_id, connection, listener)
+
+    async def open_epoch(self) -> Epoch:
+        """A new epoch of the transactional id; retries until the cluster answers or the stuck time-out is over."""
+        deadline_s = self._settings.engine.stuck_timeout_ms / 1000
+        try:
+            async with asyncio.timeout(deadline_s):
+                epoch = TransactionalEpoch(self._settings, self._name, self._limits)
+                await epoch.open()
+        except TimeoutError:
+            raise Refused(
+                f"no transaction coordinator answered for {deadline_s:g} s: check the brokers, then start again"
+            ) from None
+        return epoch
+
+    async def open_input(self, wake: Callable[[], None]) -> Input:
+        """The reader of the input topic."""
+        self._input = KafkaInput(self._input_connection, self._topics.state, wake)
+        return self._input
+
+    async def barrier(self, partition: int, value: bytes) -> int:
+        """Append the barrier record; a repeated one only moves the end."""
+        topic = self._topics.changelog
+        records = BatchList(topic, 1024, transactional=False)
+        records.append(BARRIER_KEY, value, [])
+        [(builder, _)] = records.finish()
+        data = bytes(builder.build())
+        async for _ in retries():
+            leader = self._store_connection.leader(topic, partition)
+            if leader is None:
+                await self._store_connection.refresh()
+                continue
+            request = ProduceRequest(
+                transactional_id=None,
+                required_acks=-1,
+                timeout=self._settings.kafka.request_timeout_ms,
+                topics=[(topic, [(partition, data)])],
+            )
+            try:
+                reply = await self._store_connection.send(leader, request)
+            except (NotSent, InDoubt):
+                await self._store_connection.refresh()
+                continue
+            _, code, offset, *_ = reply.topics[0][1][0]
+            if code == 0:
+                return int(offset)
+            if code in UNAUTHORIZED:
+                raise Refused(f"not allowed to write {topic}: grant Write on it, see `creative-feedback topics acls`")
+            if code not in LEADER_MOVED and code not in TRY_AGAIN:
+                raise Refused(f"barrier in {topic}-{partition}: {error_name(code)}")
+            await self._store_connection.refresh()
+        raise AssertionError("retries() does not end")
+
+    async def read_changelog(
+        self,
+        partition: int,
+        barrier: int,
+        each: Callable[[bytes, bytes | None], None],
+        waiting: Callable[[int], None],
+    ) -> bool:
+        """From the earliest offset until the position is past the barrier, however long that takes."""
+        topic = self._topics.changelog
+        arrived = asyncio.Event()
+        lost: list[int] = []
+        start = await list_offset(self._store_connection, topic, partition, EARLIEST)
+        reader = Reader(self._store_connection, topic, arrived.set, lambda _, offset: lost.append(offset))
+        try:
+            reader.seek(partition, start)
+            while not lost:
+                arrived.clear()
+                taken = reader.take(5_000)
+                for _, records, behind in taken:
+                    for record in records:
+                        each(record.key, record.value)
+                    if behind > barrier:
+                        return True
+                if taken:
+                    await asyncio.sleep(0)
+                    continue
+                try:
+                    async with asyncio.timeout(STILL_S):
+                        await arrived.wait()
+                except TimeoutError:
+                    waiting(reader.position(partition))
+                    await self._store_connection.refresh()
+        finally:
+            await reader.close()
+        log.warning("changelog %s-%d: offset %d is gone, reading again", topic, partition, lost[0])
+        return False
+
+    async def input_bounds(self, partition: int) -> tuple[int, int]:
+        """Earliest and end offset of an input partition."""
+        topic = self._topics.state
+        earliest = await list_offset(self._input_connection, topic, partition, EARLIEST)
+        return earliest, await list_offset(self._input_connection, topic, partition, LATEST)
+
+    async def input_record(self, partition: int, offset: int) -> InputRecord | None:
+        """The record at that offset."""
+        arrived = asyncio.Event()
+        gone: list[int] = []
+        reader = Reader(self._store_connection, self._topics.state, arrived.set, lambda _, lost: gone.append(lost))
+        try:
+            reader.seek(partition, offset)
+            while not gone:
+                arrived.clear()
+                for _, records, behind in reader.take(1):
+                    first: Any = records[0] if records else None
+                    if first is not None:
+                        return first if first.offset == offset else None
+                    if behind > offset:
+                        return None
+                await arrived.wait()
+        finally:
+            await reader.close()
+        return None

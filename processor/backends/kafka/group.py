@@ -1,0 +1,159 @@
+"""The instance's membership in the consumer group.
+
+Only the client's group coordinator is used: joining, heartbeats and the rebalance.  Fetching and positions are ours
+(see `reader`), offsets are committed in transactions (see `epoch`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import aiokafka.errors
+import msgspec
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.errors import BrokerResponseError, GroupAuthorizationFailedError, KafkaError
+from aiokafka.structs import TopicPartition
+
+from processor.backends.kafka.connection import Connection
+from processor.config import Settings
+from processor.engine.assignment import Owned, assign
+from processor.engine.ports import Listener, Token
+from processor.errors import InDoubt, InstanceIdInUse, Refused
+
+log = logging.getLogger(__name__)
+
+NEVER_MS = 10 * 365 * 24 * 3600 * 1000  # progress is supervised by the engine, not by the pace of polls
+
+
+class FencedInstanceId(BrokerResponseError):
+    """KIP-345; the client's table of errors ends before it."""
+
+    errno = 82
+    message = "FENCED_INSTANCE_ID"
+
+
+aiokafka.errors.kafka_errors[FencedInstanceId.errno] = FencedInstanceId
+
+
+class StickyAssignor(AbstractPartitionAssignor):
+    """Carries what this member owns in the join request, so that the leader can leave it there.
+
+    The client's own sticky assignor keeps its state on the class and never learns the generation.
+    """
+
+    name = "creative-feedback-sticky"
+
+    def __init__(self) -> None:
+        self.owned = Owned(-1, frozenset())
+
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:  # type: ignore[override]
+        """What this member tells the leader."""
+        owned = msgspec.msgpack.encode((self.owned.generation, sorted(self.owned.partitions)))
+        return ConsumerProtocolMemberMetadata(0, list(topics), owned)
+
+    def assign(  # type: ignore[override]
+        self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
+    ) -> dict[str, ConsumerProtocolMemberAssignment]:
+        """The leader's decision for everybody."""
+        result: dict[str, list[tuple[str, list[int]]]] = {member: [] for member in members}
+        for topic in sorted({topic for metadata in members.values() for topic in metadata.subscription}):
+            owned = {member: _owned(meta) for member, meta in members.items() if topic in meta.subscription}
+            for member, partitions in assign(owned, cluster.partitions_for_topic(topic) or ()).items():
+                result[member].append((topic, partitions))
+        return {member: ConsumerProtocolMemberAssignment(0, parts, b"") for member, parts in result.items()}
+
+    def on_assignment(self, assignment: ConsumerProtocolMemberAssignment) -> None:  # type: ignore[override]
+        """Nothing: the listener learns the generation as well."""
+
+
+def _owned(metadata: ConsumerProtocolMemberMetadata) -> Owned:
+    try:
+        generation, partitions = msgspec.msgpack.decode(metadata.user_data or b"", type=tuple[int, list[int]])
+    except msgspec.DecodeError:
+        return Owned(-1, frozenset())
+    return Owned(generation, frozenset(partitions))
+
+
+class GroupMembership(ConsumerRebalanceListener):
+    """Joins at once, stays until `leave`; implements the engine's `Membership`."""
+
+    def __init__(self, settings: Settings, instance_id: str, connection: Connection, listener: Listener) -> None:
+        engine = settings.engine
+        self._topic = settings.topics.state
+        self._instance_id = instance_id
+        self._group_instance_id = instance_id if engine.static_membership else None
+        self._connection = connection
+        self._listener = listener
+        self._assignor = StickyAssignor()
+        self._subscription = SubscriptionState()
+        self._stack = ExitStack()
+        # The client leaves the group when nobody polls; nobody does, because fetching is ours.
+        self._stack.enter_context(self._subscription.fetch_context())
+        self._subscription.subscribe({self._topic}, listener=self)
+        self._coordinator = GroupCoordinator(
+            connection.client,
+            self._subscription,
+            group_id=engine.application_id,
+            group_instance_id=self._group_instance_id,
+            session_timeout_ms=engine.session_timeout_ms,
+            heartbeat_interval_ms=max(50, engine.session_timeout_ms // 10),
+            retry_backoff_ms=50,
+            enable_auto_commit=False,
+            assignors=(self._assignor,),
+            max_poll_interval_ms=NEVER_MS,
+            rebalance_timeout_ms=engine.rebalance_timeout_ms,
+        )
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """The client's word before a rebalance; it swallows exceptions, so none may happen unseen."""
+        try:
+            await self._listener.revoked()
+        except Exception:
+            log.exception("revocation failed")
+            raise
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """The client's word after a rebalance; generation and member id are read here and nowhere else."""
+        partitions = frozenset(tp.partition for tp in assigned if tp.topic == self._topic)
+        coordinator = self._coordinator
+        self._assignor.owned = Owned(coordinator.generation, partitions)
+        self._listener.assigned(
+            Token(coordinator.generation, coordinator.member_id, self._group_instance_id, partitions)
+        )
+
+    def check(self) -> None:
+        """Raises what the group coordinator could not mend."""
+        try:
+            self._coordinator.check_errors()
+        except GroupAuthorizationFailedError as error:
+            raise Refused(
+                f"not allowed to use group {error.args[0]!r}: grant Read on it, see `creative-feedback topics acls`"
+            ) from None
+        except KafkaError as error:
+            if FencedInstanceId.__name__ in repr(error):
+                raise InstanceIdInUse(
+                    f"instance id {self._instance_id!r} is used by another process: give every instance its own "
+                    "(engine.instance_id or `run --instance`)"
+                ) from None
+            raise InDoubt(f"group coordination: {error!r}") from None
+
+    def rejoin(self) -> None:
+        """Ask for a new assignment."""
+        self._coordinator.request_rejoin()
+
+    async def leave(self) -> None:
+        """Leave the group (a static member stays listed, so that its restart moves nothing)."""
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(self._connection.timeout_s):
+                await self._coordinator.close()
+        self._stack.close()
+        await self._connection.close()

@@ -1,0 +1,263 @@
+"""Reading partitions: fetches run ahead in the background, records are handed over as the client's C objects.
+
+The client's own consumer keeps a partition that nobody consumes from blocking the others by time-outs, loses its
+positions at a rebalance and has no deadline while one goes on.  Here a position belongs to whoever reads, and what was
+fetched for an older position is dropped by comparing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from processor.backends.kafka.connection import (
+    LEADER_MOVED,
+    TRY_AGAIN,
+    UNAUTHORIZED,
+    Connection,
+    NotSent,
+    error_name,
+    retries,
+)
+from processor.errors import InDoubt, Refused
+
+log = logging.getLogger(__name__)
+
+READ_COMMITTED = 1
+EARLIEST, LATEST = -2, -1
+OFFSET_OUT_OF_RANGE = 1
+CORRUPT_MESSAGE = 2
+BUFFER_BYTES = 2 * 1024 * 1024  # fetch a partition again while less than this is waiting
+PARTITION_FETCH_BYTES = 1024 * 1024
+FETCH_BYTES = 32 * 1024 * 1024
+WAIT_MS = 250
+
+
+class RawRecords(PartitionRecords):
+    """The client's unpacking (control batches, aborted transactions, checksums) without its record class."""
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        return record
+
+
+class _Cursor:
+    """One partition being read."""
+
+    __slots__ = ("bytes", "chunks", "fetch_offset", "last_stable", "position", "serial")
+
+    def __init__(self, offset: int, serial: int) -> None:
+        self.position = offset  # next offset to hand over
+        self.fetch_offset = offset  # next offset to ask for
+        self.chunks: deque[tuple[list[Any], int, int]] = deque()  # records, position behind them, bytes
+        self.bytes = 0
+        self.last_stable = -1
+        self.serial = serial
+
+
+class Reader:
+    """Fetches partitions of one topic, read_committed.
+
+    ``wake`` is called whenever there is something to `take`.  A partition whose next offset the broker does not have is
+    reported through ``lost`` with the offset and not read any further.
+    """
+
+    def __init__(
+        self, connection: Connection, topic: str, wake: Callable[[], None], lost: Callable[[int, int], None]
+    ) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._wake = wake
+        self._lost = lost
+        self._cursors: dict[int, _Cursor] = {}
+        self._serial = 0
+        self._busy: dict[int, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._next = 0
+        self._task = asyncio.create_task(self._run())
+        self.failure: Exception | None = None
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read the partition from this offset on."""
+        self._serial += 1
+        self._cursors[partition] = _Cursor(offset, self._serial)
+        self._changed.set()
+
+    def forget(self, partition: int) -> None:
+        """Stop reading the partition and drop what was fetched."""
+        self._cursors.pop(partition, None)
+
+    def position(self, partition: int) -> int:
+        """The next offset to hand over."""
+        return self._cursors[partition].position
+
+    def lag(self, partition: int) -> int:
+        """Records up to the last stable offset, 0 while unknown."""
+        cursor = self._cursors.get(partition)
+        return max(0, cursor.last_stable - cursor.position) if cursor is not None else 0
+
+    def take(self, max_records: int, only: int | None = None) -> list[tuple[int, list[Any], int]]:
+        """(partition, records, position behind them) of what is here, beginning with another partition each time."""
+        if self.failure is not None:
+            raise self.failure
+        taken: list[tuple[int, list[Any], int]] = []
+        partitions = sorted(self._cursors) if only is None else [only] if only in self._cursors else []
+        if not partitions:
+            return taken
+        self._next += 1
+        turn = self._next % len(partitions)
+        room = max_records
+        for partition in partitions[turn:] + partitions[:turn]:
+            cursor = self._cursors[partition]
+            while cursor.chunks and room > 0:
+                records, behind, size = cursor.chunks.popleft()
+                if len(records) > room:
+                    rest = records[room:]
+                    records = records[:room]
+                    cursor.chunks.appendleft((rest, behind, size))
+                    behind = records[-1].offset + 1
+                else:
+                    cursor.bytes -= size
+                    self._changed.set()
+                cursor.position = behind
+                room -= len(records)
+                taken.append((partition, records, behind))
+        return taken
+
+    async def close(self) -> None:
+        """End all fetches; the connection stays."""
+        self._cursors.clear()
+        tasks = [self._task, *self._busy.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Fetching ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            wanted: dict[int, list[int]] = {}
+            unknown = False
+            for partition, cursor in self._cursors.items():
+                if cursor.bytes >= BUFFER_BYTES:
+                    continue
+                leader = self._connection.leader(self._topic, partition)
+                if leader is None:
+                    unknown = True
+                elif leader not in self._busy:
+                    wanted.setdefault(leader, []).append(partition)
+            for leader, partitions in wanted.items():
+                self._busy[leader] = asyncio.create_task(self._fetch(leader, partitions))
+            if unknown:
+                await self._connection.refresh()
+                await asyncio.sleep(0.02)
+            else:
+                await self._changed.wait()
+
+    async def _fetch(self, leader: int, partitions: list[int]) -> None:
+        cursors = {partition: self._cursors[partition] for partition in partitions if partition in self._cursors}
+        pause_s = 0.0
+        try:
+            reply = await self._connection.send(
+                leader,
+                FetchRequest(
+                    WAIT_MS,
+                    1,
+                    FETCH_BYTES,
+                    READ_COMMITTED,
+                    [(self._topic, [(p, cursor.fetch_offset, PARTITION_FETCH_BYTES) for p, cursor in cursors.items()])],
+                ),
+            )
+            moved = False
+            for _, parts in reply.topics:
+                for partition, code, _, last_stable, *rest in parts:
+                    if self._cursors.get(partition) is cursors[partition]:
+                        moved |= self._received(partition, code, last_stable, rest)
+            if moved:
+                pause_s = 0.02
+                await self._connection.refresh()
+        except (NotSent, InDoubt) as error:
+            log.info("fetch of %s from node %d: %s", self._topic, leader, error)
+            pause_s = 0.05
+            await self._connection.refresh()
+        except Refused as refused:
+            self.failure = refused
+            self._wake()
+        except Exception as error:
+            self.failure = error
+            self._wake()
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                if pause_s:
+                    await asyncio.sleep(pause_s)
+            self._busy.pop(leader, None)
+            self._changed.set()
+
+    def _received(self, partition: int, code: int, last_stable: int, rest: list[Any]) -> bool:
+        """Take one partition's part of a reply; true where the leader must be looked up anew."""
+        cursor = self._cursors[partition]
+        if code in LEADER_MOVED or code in TRY_AGAIN or code == CORRUPT_MESSAGE:
+            return True
+        if code == OFFSET_OUT_OF_RANGE:
+            self.forget(partition)
+            self._lost(partition, cursor.fetch_offset)
+            self._wake()
+            return False
+        if code in UNAUTHORIZED:
+            raise Refused(f"not allowed to read {self._topic}: grant Read on it, see `creative-feedback topics acls`")
+        if code:
+            raise Refused(f"fetch of {self._topic}-{partition}: {error_name(code)}")
+        cursor.last_stable = last_stable
+        aborted, data = rest[1] if len(rest) > 3 else rest[-2], rest[-1]
+        memory = MemoryRecords(data)
+        if not memory.has_next():
+            return False
+        unpacked = RawRecords(  # type: ignore[no-untyped-call]
+            TopicPartition(self._topic, partition),
+            memory,
+            aborted,
+            cursor.fetch_offset,
+            None,
+            None,
+            True,
+            READ_COMMITTED,
+        )
+        records = list(unpacked)
+        behind = unpacked.next_fetch_offset
+        if behind != cursor.fetch_offset:
+            size = len(data)
+            cursor.chunks.append((records, behind, size))
+            cursor.bytes += size
+            cursor.fetch_offset = behind
+            self._wake()
+        return False
+
+
+async def list_offset(connection: Connection, topic: str, partition: int, which: int) -> int:
+    """Earliest or end offset of a partition, asked of its leader on fresh metadata."""
+    await connection.refresh()
+    async for _ in retries():
+        leader = connection.leader(topic, partition)
+        if leader is not None:
+            try:
+                reply = await connection.send(leader, OffsetRequest(-1, 0, [(topic, [(partition, which)])]))
+            except (NotSent, InDoubt):
+                await connection.refresh()
+                continue
+            _, code, *values = reply.topics[0][1][0]
+            if code == 0:
+                return int(values[-1])
+            if code in UNAUTHORIZED:
+                raise Refused(f"not allowed to describe {topic}: see `creative-feedback topics acls`")
+        await connection.refresh()
+    raise AssertionError("retries() does not end")
