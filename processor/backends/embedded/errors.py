@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from processor.errors import ProcessorError
+from processor.errors import Unreachable
 
 
-class BrokerError(ProcessorError):
+class BrokerError(Unreachable):
     """The embedded broker cannot be used. The message is one line with the remedy."""
 
 

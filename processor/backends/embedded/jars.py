@@ -101,6 +101,10 @@ def _missing(jars: tuple[Jar, ...], home: Path) -> list[Jar]:
     return [jar for jar in jars if sizes.get(jar.file_name) != jar.bytes]
 
 
+class _Cancelled(Exception):
+    """The other downloads failed or were interrupted: this one ends too."""
+
+
 class _Tally:
     """Bytes over all parallel downloads, told to one listener at a time."""
 
@@ -109,8 +113,14 @@ class _Tally:
         self._present_bytes = present_bytes
         self._total_bytes = total_bytes
         self._mutex = threading.Lock()
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
 
     def add(self, count_bytes: int) -> None:
+        if self._cancelled:
+            raise _Cancelled
         with self._mutex:
             self._present_bytes += count_bytes
             if self._progress is not None:
@@ -128,6 +138,7 @@ def _fetch(missing: list[Jar], home: Path, progress: Progress | None, total_byte
             for job in jobs:
                 job.result()
         except BaseException:
+            tally.cancel()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -1,0 +1,189 @@
+"""``creative-feedback broker``: an Apache Kafka of our own, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn, Protocol, cast
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from processor.errors import ConfigError, Unreachable
+from processor.surfaces.cli.options import Json
+
+FetchProgress = Callable[[int, int], None]
+"""Bytes present and bytes in all, while Kafka's jars are being fetched."""
+
+_LOOK_INTERVAL_S = 0.5
+
+broker_app = typer.Typer(
+    name="broker", help="Apache Kafka on this machine, without Docker or Java.", no_args_is_help=True
+)
+
+
+class RunningBroker(Protocol):
+    """A broker beside this process, stopped at the end of its context."""
+
+    @property
+    def bootstrap_servers(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def why_fallback(self) -> str | None: ...
+    @property
+    def alive(self) -> bool: ...
+
+
+class BrokerStarter(Protocol):
+    """What this command asks of the context's object; ``app`` binds the embedded broker."""
+
+    def start_broker(
+        self,
+        *,
+        nodes: int,
+        port: int,
+        folder: Path | None,
+        properties: Mapping[str, str],
+        progress: FetchProgress,
+    ) -> AbstractContextManager[RunningBroker]:
+        """Start and return when ready; raises `Unreachable` with the remedy in one line."""
+
+
+@broker_app.callback()
+def broker() -> None:
+    """Apache Kafka on this machine, without Docker or Java."""
+
+
+@broker_app.command()
+def start(
+    ctx: typer.Context,
+    *,
+    nodes: Annotated[int, typer.Option("--nodes", metavar="1|3", help="One node, or three that replicate.")] = 1,
+    port: Annotated[
+        int,
+        typer.Option("--port", min=1, max=65_533, help="Port of the first node; further nodes take the next ones."),
+    ] = 9092,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Keep data, settings and logs here, for the next start too. Without it everything is temporary.",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A broker setting of Kafka, e.g. --set message.max.bytes=8388608; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run Apache Kafka 4.2 in the foreground until Ctrl-C or SIGTERM.
+
+    Needs the extra: pip install 'creative-feedback[broker]'. The first start fetches Kafka's jars from Maven
+    Central (42 MB) into a cache, $CREATIVE_FEEDBACK_CACHE or the user's cache folder; where that is out of reach
+    noida-db stands in, and this command says so. Listens on 127.0.0.1 only. With --json one line on stdout tells
+    bootstrap_servers, kind, why_fallback and folder when the broker is ready.
+    """
+    if nodes not in (1, 3):
+        raise ConfigError(f"--nodes {nodes}: choose 1 or 3")
+    properties = _properties(overrides or [])
+    with _terminated_like_interrupted(), _fetch_progress() as progress:
+        running = cast(BrokerStarter, ctx.obj).start_broker(
+            nodes=nodes, port=port, folder=folder, properties=properties, progress=progress
+        )
+        with running as kafka:
+            _announce(kafka, folder, as_json)
+            _wait_while_alive(kafka)
+
+
+def _properties(overrides: list[str]) -> dict[str, str]:
+    properties: dict[str, str] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {override}: write it as KEY=VALUE")
+        properties[key.strip()] = value.strip()
+    return properties
+
+
+def _announce(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
+    if kafka.why_fallback is not None:
+        print(f"creative-feedback: {kafka.kind} stands in for Apache Kafka: {kafka.why_fallback}", file=sys.stderr)
+    if as_json:
+        facts = {
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "kind": kafka.kind,
+            "why_fallback": kafka.why_fallback,
+            "folder": None if folder is None else str(folder.resolve()),
+        }
+        print(msgspec.json.encode(facts).decode(), flush=True)
+        return
+    kept = "temporary data" if folder is None else f"data in {folder.resolve()}"
+    print(f"{kafka.kind} at {kafka.bootstrap_servers} ({kept}); Ctrl-C stops it", flush=True)
+
+
+def _wait_while_alive(kafka: RunningBroker) -> None:
+    """Returns at the first signal; raises `Unreachable` when the broker ends by itself."""
+    never = threading.Event()
+    try:
+        while kafka.alive:
+            never.wait(_LOOK_INTERVAL_S)
+    except KeyboardInterrupt:
+        return
+    raise Unreachable(f"{kafka.kind} at {kafka.bootstrap_servers} ended by itself: its server.log tells why")
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM as Ctrl-C: either stops the broker cleanly, and a second one while stopping ends at once."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _fetch_progress() -> Iterator[FetchProgress]:
+    """A bar on stderr while there is something to fetch; without a terminal a line per quarter."""
+    console = Console(stderr=True)
+    bar = Progress(
+        "fetching Apache Kafka", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+        console=console, transient=True,
+    )  # fmt: skip
+    task = bar.add_task("fetch", total=None)
+    told_quarters = -1
+
+    def show(present_bytes: int, total_bytes: int) -> None:
+        nonlocal told_quarters
+        if console.is_terminal:
+            bar.start()
+            bar.update(task, completed=present_bytes, total=total_bytes)
+            if present_bytes >= total_bytes:
+                bar.stop()
+        elif (quarters := 4 * present_bytes // total_bytes) > told_quarters:
+            told_quarters = quarters
+            console.print(f"fetching Apache Kafka: {present_bytes >> 20} of {total_bytes >> 20} MB")
+
+    try:
+        yield show
+    finally:
+        bar.stop()
