@@ -23,7 +23,7 @@ MAX_EXPERIENCE = 100
 
 
 def performance(weights: Sequence[float], novelty: float, aesthetic_score: float, volatility: float) -> float:
-    """w·(novelty, aesthetic_score, −volatility)."""
+    """w·(novelty, aesthetic_score), minus w·volatility."""
     return weights[0] * novelty + weights[1] * aesthetic_score - weights[2] * volatility
 
 
@@ -52,17 +52,17 @@ class Injector:
         profile = choice.profile
         params = self.parameters(profile, n, v)
         exploration = Exploration(
-            f"{session.session_id}:{session.total_injections}",
-            profile,
-            params,
-            self.known_multipliers(profile, duration, params),
-            base,
-            factor,
-            duration,
-            (n, a, v, factor, relative_duration, experience),
-            performance(rules.weights, n, a, v),
-            predicted,
-            0 if model is None else model.version,
+            injection_id=f"{session.session_id}:{session.total_injections}",
+            profile=profile,
+            params=params,
+            multipliers=self.known_multipliers(profile, duration, params),
+            base_factor=base,
+            entropy_factor=factor,
+            duration_steps=duration,
+            features=(n, a, v, factor, relative_duration, experience),
+            performance_before=performance(rules.weights, n, a, v),
+            predicted_gain=predicted,
+            model_version=0 if model is None else model.version,
         )
         session.exploration = exploration
         session.total_injections += 1

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import UNSET
 
 from processor.loop.rules import HISTORY_POINTS, Rules
-from processor.loop.session import EXPLORING, RECENT_GAINS, Session
+from processor.loop.session import EXPLORING, Session
 from schemas.actions import Action
 from schemas.metrics import CurrentInjection, HistoryPoint, Metric, PerformanceTrend
 

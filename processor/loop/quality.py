@@ -1,7 +1,7 @@
 """The quality model: ridge regression that predicts an exploration's creative gain.
 
 The window's sums are integers in fixed point, so that adding and subtracting samples is exact in any order and
-the same samples give the same weights on every machine; the 6×6 system is solved in plain Python because a
+the same samples give the same weights on every machine; the 6 by 6 system is solved in plain Python because a
 BLAS may round differently from one build to the next.
 """
 
@@ -58,26 +58,39 @@ def ring_capacity(window: int, block: int) -> int:
 class QualityModel:
     """Samples, their exact sums and the weights of the last fit.
 
-    `samples` is a flat ring of `count` entries of seven numbers; `weights` is None before the first fit.
+    `samples` is a flat ring of `count` entries of seven numbers; `weights` is None before the first fit.  The
+    changelog holds `saved_count` samples and, since a restore, `stored_slots` blocks.
     """
 
-    __slots__ = ("count", "retained_from", "samples", "since_fit", "sums", "version", "weights")
+    __slots__ = (
+        "count",
+        "retained_from",
+        "samples",
+        "saved_count",
+        "since_fit",
+        "stored_slots",
+        "sums",
+        "version",
+        "weights",
+    )
 
     def __init__(self) -> None:
         self.count = 0  # samples ever added
-        self.retained_from = 0  # number of the oldest sample still known
+        self.retained_from = 0  # number of the oldest sample known, 0 unless the window grew
         self.since_fit = 0
         self.version = 0
         self.weights: tuple[float, ...] | None = None
         self.samples = array("d")
         self.sums: list[int] | None = None
+        self.saved_count = 0
+        self.stored_slots = 0
 
     def add(self, rules: ModelRules, features: Sequence[float], gain: float) -> bool:
         """Take one sample; fit where one is due. Returns whether the weights changed."""
         sums = self.sums
         if sums is None:
             sums = self.sums = self._window_sums(rules)
-        if self.count - self.retained_from >= rules.max_history:
+        if self.count - rules.max_history >= self.retained_from:
             _accumulate(sums, self.sample(rules, self.count - rules.max_history), -1)
         sample = array("d", features)
         sample.append(gain)
@@ -86,7 +99,6 @@ class QualityModel:
         self.samples[start : start + SAMPLE_WIDTH] = sample
         self.count += 1
         self.since_fit += 1
-        self.retained_from = max(self.retained_from, self.count - rules.max_history)
         due = rules.retrain_interval if self.version else rules.min_samples
         if self.since_fit < due:
             return False

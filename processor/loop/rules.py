@@ -84,8 +84,9 @@ def _resolve(key: str, target: str) -> Callable[..., Any]:
         function: Any = importlib.import_module(module_name)
         for part in function_name.split("."):
             function = getattr(function, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # an import runs any code
         raise ConfigError(f"{key}: cannot load {target!r} ({error}); put it on the Python path") from None
     if not callable(function):
         raise ConfigError(f"{key}: {target!r} is not callable")
-    return function
+    loaded: Callable[..., Any] = function
+    return loaded

@@ -12,7 +12,7 @@ from processor.loop.experiment import Group
 from processor.loop.intake import finite_number
 from processor.loop.profiles import CONSTANT
 
-Selector = Callable[[Mapping[str, Any]], str]
+Selector = Callable[[Mapping[str, Any]], Any]
 
 
 class Choice(NamedTuple):

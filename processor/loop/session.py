@@ -41,6 +41,7 @@ class Exploration:
 
     def __init__(
         self,
+        *,
         injection_id: str,
         profile: str,
         params: dict[str, float],
@@ -73,7 +74,8 @@ class Session:
 
     `points` is a flat ring of (novelty, aesthetic_score) of the last updates, `stamps` their timestamps where a
     history is kept. `exploration` is the running one while exploring, else the last one. Offsets and times are
-    those of the last accepted record (-1: none); `saved_step` and the two flags belong to the changelog.
+    those of the last accepted record (-1: none). The changelog holds the points up to `saved_step` and, since a
+    restore, `stored_slots` blocks; the flags say what of the session it does not hold yet.
     """
 
     __slots__ = (
@@ -100,8 +102,9 @@ class Session:
         "stamps",
         "step",
         "steps_in_mode",
-        "stream_sequence",
+        "stored_slots",
         "streak",
+        "stream_sequence",
         "successful",
         "total_injections",
     )
@@ -132,5 +135,6 @@ class Session:
         self.recent_gains: tuple[float, ...] = ()
         self.model: QualityModel | None = None
         self.saved_step = 0
+        self.stored_slots = 0
         self.dirty = False
         self.ledger_dirty = False

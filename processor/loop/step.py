@@ -8,6 +8,8 @@ and `metrics`.
 from __future__ import annotations
 
 import sys
+from typing import Literal
+
 from msgspec import UNSET
 
 from processor.loop.experiment import group_of, unit_of
@@ -17,11 +19,14 @@ from processor.loop.metrics import MetricWriter
 from processor.loop.quality import QualityModel
 from processor.loop.rules import Rules
 from processor.loop.session import EMERGENCY, EXPLORING, RECOVERING, STABLE, Exploration, Session
-from schemas.actions import Action, ActionName, CompletedInjection, EndReason, Experiment, Mode, Reason
+from schemas.actions import Action, ActionName, CompletedInjection, Experiment, Mode, Reason
 from schemas.events import StateEvent, StateFields
 from schemas.metrics import Metric
 
 _LARGEST = sys.float_info.max
+
+# Outside exploring, where it follows the current factor.
+_LAMBDA_MULTIPLIERS = {STABLE: 1.0, RECOVERING: 0.9, EMERGENCY: 0.5}
 
 
 class FeedbackLoop:
@@ -104,14 +109,14 @@ class FeedbackLoop:
         if override or lam > self.emergency_limit:
             reason: Reason = "emergency_override" if override else "lambda_max"
             if mode == EMERGENCY:
-                action = self._plain(session, event, steps, "emergency_halt", reason, 0.5)
+                action = self._plain(session, event, steps, "emergency_halt", reason)
                 changed = False
             else:
                 if mode == EXPLORING:
                     completed = abort(session, steps)
                 session.emergency_stops += 1
                 session.ledger_dirty = True
-                action = self._turn(session, event, EMERGENCY, "emergency_halt", reason, 0.5)
+                action = self._turn(session, event, EMERGENCY, "emergency_halt", reason)
         elif mode == EXPLORING:
             exploration: Exploration = session.exploration  # type: ignore[assignment]  # there is one while exploring
             end_reason = self._end_reason(session, exploration, steps, a, reported)
@@ -148,7 +153,7 @@ class FeedbackLoop:
                 after = performance(self.rules.weights, n, a, v)
                 completed = complete(session, steps, end_reason, after)
                 self.injector.learn(session, exploration)
-                action = self._turn(session, event, RECOVERING, "end_exploration", end_reason, 0.9)
+                action = self._turn(session, event, RECOVERING, "end_exploration", end_reason)
         elif mode == STABLE:
             if reported and session.baseline is None:
                 session.baseline = a
@@ -172,7 +177,7 @@ class FeedbackLoop:
                 changed = False
         elif mode == RECOVERING:
             if steps >= self.recovery_steps:
-                action = self._turn(session, event, STABLE, "maintain", "recovery_complete", 1.0)
+                action = self._turn(session, event, STABLE, "maintain", "recovery_complete")
             else:
                 session.steps_in_mode = steps
                 action = Action(
@@ -189,10 +194,10 @@ class FeedbackLoop:
                 )
                 changed = False
         elif lam >= self.rules.emergency_exit:
-            action = self._plain(session, event, steps, "emergency_halt", "emergency_hysteresis", 0.5)
+            action = self._plain(session, event, steps, "emergency_halt", "emergency_hysteresis")
             changed = False
         else:
-            action = self._turn(session, event, RECOVERING, "recover", "emergency_cleared", 0.9)
+            action = self._turn(session, event, RECOVERING, "recover", "emergency_cleared")
 
         if completed is not None:
             action.completed_injection = completed
@@ -204,11 +209,11 @@ class FeedbackLoop:
             return action, self.metrics.metric(session, action, n, a)
         return action, None
 
-    def refusal(self, session: Session | None, session_id: str, event: StateEvent, error: str) -> Action:
+    def refusal(self, session: Session | None, event: StateEvent, error: str) -> Action:
         """The answer to a refused state; `session` is None where there is none yet, and stays so."""
         sequence, timestamp = event.sequence, event.timestamp
         return Action(
-            session_id,
+            event.session_id,
             "maintain",
             STABLE if session is None else session.mode,
             0 if session is None else session.steps_in_mode,
@@ -219,9 +224,7 @@ class FeedbackLoop:
         )
 
     @staticmethod
-    def _plain(
-        session: Session, event: StateEvent, steps: int, name: ActionName, reason: Reason, lambda_multiplier: float
-    ) -> Action:
+    def _plain(session: Session, event: StateEvent, steps: int, name: ActionName, reason: Reason) -> Action:
         """An action that stays in its mode, outside exploring."""
         session.steps_in_mode = steps
         return Action(
@@ -234,16 +237,14 @@ class FeedbackLoop:
             UNSET if event.timestamp is None else event.timestamp,
             reason,
             0.0,
-            lambda_multiplier,
+            _LAMBDA_MULTIPLIERS[session.mode],
         )
 
     @staticmethod
-    def _turn(
-        session: Session, event: StateEvent, mode: Mode, name: ActionName, reason: Reason, lambda_multiplier: float
-    ) -> Action:
+    def _turn(session: Session, event: StateEvent, mode: Mode, name: ActionName, reason: Reason) -> Action:
         """An action that changes to `mode`, which is not exploring."""
         previous, session.mode = session.mode, mode
-        action = FeedbackLoop._plain(session, event, 0, name, reason, lambda_multiplier)
+        action = FeedbackLoop._plain(session, event, 0, name, reason)
         action.mode_changed = True
         action.previous_mode = previous
         return action
@@ -256,7 +257,7 @@ class FeedbackLoop:
 
     def _end_reason(
         self, session: Session, exploration: Exploration, steps: int, aesthetic_score: float, reported: bool
-    ) -> EndReason | None:
+    ) -> Literal["duration_reached", "aesthetic_below_baseline"] | None:
         if steps >= exploration.duration_steps:
             return "duration_reached"
         baseline = session.baseline

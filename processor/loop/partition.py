@@ -1,0 +1,345 @@
+"""The fold over one input partition: records in, actions, metrics, dead letters and state changes out.
+
+Everything here is a function of the records and the configuration: never of the clock, of where a batch was
+cut, or of which worker runs it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import UNSET
+
+from processor.config import Settings, behaviour_fingerprint
+from processor.errors import Refused
+from processor.loop.changelog import Changes, StoredSession, restored_model, session_keys, write_model, write_session
+from processor.loop.injection import SUCCESS_GAIN
+from processor.loop.intake import StateRefused
+from processor.loop.ports import Outputs, Record
+from processor.loop.pretraining import Pretraining, read_pretraining
+from processor.loop.quality import QualityModel
+from processor.loop.record_time import rfc3339_utc
+from processor.loop.rules import Rules
+from processor.loop.session import Session
+from processor.loop.step import FeedbackLoop
+from schemas.actions import Action
+from schemas.codec import encode_json, encode_msgpack
+from schemas.dead_letters import dead_letter_headers
+from schemas.errors import InvalidRecord
+from schemas.events import Limits, StateEvent, decode_event
+from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack
+from schemas.state_records import (
+    BlockRecord,
+    Kind,
+    LedgerRecord,
+    ModelRecord,
+    SessionRecord,
+    decode_state,
+    parse_state_key,
+)
+
+# Expired sessions forgotten at one record, so that a long silence does not end in one huge transaction.
+RECLAIMED_PER_RECORD = 4
+
+MARKS_FORMAT = 1
+
+
+class Marks(msgspec.Struct, frozen=True, array_like=True):
+    """The fold's part of the progress record: stream time and what shaped the behaviour."""
+
+    format: int
+    stream_time_ms: int
+    fingerprint: bytes
+
+
+class PartitionFold:
+    """All sessions of one input partition.
+
+    `topic` and `partition` name the input in dead letters and messages. Raises `ConfigError` where the settings
+    name profiles, selectors or a history that cannot be had.
+    """
+
+    def __init__(self, settings: Settings, topic: str, partition: int, pretraining: Pretraining | None = None) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.rules = Rules(settings)
+        self.pretraining = read_pretraining(self.rules) if pretraining is None else pretraining
+        self.shared_model: QualityModel | None = None
+        if settings.quality.scope == "shared":
+            self.shared_model = self.pretraining.model(None) or QualityModel()
+        self.loop = FeedbackLoop(self.rules, self.shared_model)
+        self.limits = Limits(settings.engine.max_event_bytes, settings.engine.max_event_depth)
+        self.session_ttl_ms = settings.engine.session_ttl_ms
+        fingerprint = bytes.fromhex(behaviour_fingerprint(settings))
+        self.fingerprint = bytes(
+            left ^ right for left, right in zip(fingerprint, self.pretraining.digest or bytes(16), strict=True)
+        )
+        self.configuration_changed = False  # since the state was written; known after `restored`
+        self.stream_time_ms = -1
+        # In the order of their last accepted record, which is also the order in which they expire.
+        self.sessions: OrderedDict[str, Session] = OrderedDict()
+        self._reclaim_after_ms = -1
+        self._dirty: list[Session] = []
+        self._dead_keys: dict[bytes, None] = {}
+        self._stored: dict[str, StoredSession] = {}
+        self._stored_shared = StoredSession()
+        self._tally: dict[str, float] = {}
+
+    def process(self, records: Sequence[Record], out: Outputs) -> None:
+        """Consume `records` in order; see `Fold.process`."""
+        sessions = self.sessions
+        step = self.loop.step
+        limits = self.limits
+        wants_signals = self.rules.wants_signals
+        ttl = self.session_ttl_ms
+        put_action, put_metric = out.action, out.metric
+        dirty = self._dirty
+        actions = metrics = duplicates = 0
+        for record in records:
+            time_ms = record.timestamp
+            stream_time = self.stream_time_ms
+            if time_ms > stream_time:
+                stream_time = self.stream_time_ms = time_ms
+            if stream_time > self._reclaim_after_ms:
+                self._reclaim(stream_time)
+            headers = record.headers
+            msgpack = False
+            try:
+                if headers:
+                    msgpack = is_msgpack(headers)
+                event = decode_event(
+                    record.value, record.key, msgpack=msgpack, limits=limits, want_signals=wants_signals
+                )
+            except InvalidRecord as error:
+                self._dead_letter(record, error, out)
+                continue
+            session_id = event.session_id
+            session = sessions.get(session_id)
+            if session is not None and stream_time - session.last_time_ms > ttl:
+                self._forget(session)
+                session = None
+            sequence = event.sequence
+            if sequence is not None and session is not None and sequence <= session.last_sequence:
+                duplicates += 1
+                continue
+            if event.timestamp is None and time_ms >= 0:
+                event.timestamp = rfc3339_utc(time_ms)
+            output_headers: list[Header] = [(SOURCE_OFFSET, b"%d" % record.offset)]
+            if headers:
+                output_headers += _carried(headers, msgpack)
+            encode = encode_msgpack if msgpack else encode_json
+            actions += 1
+            if session is None:
+                session = self._new_session(session_id)
+                try:
+                    action, metric = step(session, event)
+                except StateRefused as error:
+                    self._refuse(record, event, None, str(error), output_headers, out)
+                    continue
+                sessions[session_id] = session
+                self._count("sessions.created")
+            else:
+                try:
+                    action, metric = step(session, event)
+                except StateRefused as error:
+                    self._refuse(record, event, session, str(error), output_headers, out)
+                    continue
+                sessions.move_to_end(session_id)
+            session.last_time_ms = stream_time
+            session.last_offset = record.offset
+            if sequence is not None:
+                session.last_sequence = sequence
+            if not session.dirty:
+                session.dirty = True
+                dirty.append(session)
+            put_action(session.key, encode(action), output_headers)
+            if metric is not None:
+                metrics += 1
+                put_metric(session.key, encode(metric), output_headers)
+            if action.mode_changed is not UNSET:
+                self._count_transition(action)
+        for name, count in (
+            ("events", len(records)),
+            ("actions", actions),
+            ("metrics", metrics),
+            ("duplicates", duplicates),
+        ):
+            if count:
+                self._count(name, count)
+
+    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """State records changed since the last call; see `Fold.changes`."""
+        changes: Changes = dict.fromkeys(self._dead_keys)
+        self._dead_keys = {}
+        for session in self._dirty:
+            # A session forgotten since it was touched has its tombstones already.
+            if self.sessions.get(session.session_id) is session:
+                write_session(session, self.rules, changes)
+            session.dirty = False
+        self._dirty.clear()
+        shared = self.shared_model
+        if shared is not None and shared.saved_count != shared.count:
+            write_model(shared, self.rules.model, b"", changes)
+        return changes.items()
+
+    def marks(self) -> bytes:
+        """Stream time and the fingerprint of the behaviour's configuration, about 30 bytes."""
+        return msgspec.msgpack.encode(Marks(MARKS_FORMAT, self.stream_time_ms, self.fingerprint))
+
+    def tally(self) -> Mapping[str, float]:
+        """Counters since the last call; see `Fold.tally`.
+
+        Names: ``events``, ``actions``, ``metrics``, ``duplicates``, ``dead_letters.CODE``, ``sessions.created``,
+        ``sessions.expired``, ``transitions.MODE`` (entered), ``explorations.PROFILE`` and ``exploration_steps.PROFILE``
+        (completed ones), ``successes``, ``aborted``, ``gain``.
+        """
+        tally, self._tally = self._tally, {}
+        return tally
+
+    def census(self) -> dict[str, int]:
+        """How many sessions are in each mode."""
+        modes = dict.fromkeys(("stable", "exploring", "recovering", "emergency"), 0)
+        for session in self.sessions.values():
+            modes[session.mode] += 1
+        return modes
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one state record; raises `Refused` on an unknown key, a newer format or other bytes."""
+        try:
+            kind, session_id, slot = parse_state_key(key)
+            if kind in (Kind.SHARED_MODEL, Kind.SHARED_SAMPLES):
+                stored = self._stored_shared
+            else:
+                stored = self._stored.get(session_id) or self._stored.setdefault(session_id, StoredSession())
+            if kind is Kind.SESSION:
+                stored.core = None if value is None else decode_state(value, SessionRecord)
+            elif kind is Kind.LEDGER:
+                stored.ledger = None if value is None else decode_state(value, LedgerRecord)
+            elif kind in (Kind.MODEL, Kind.SHARED_MODEL):
+                stored.model = None if value is None else decode_state(value, ModelRecord)
+            else:
+                blocks = stored.points if kind is Kind.POINTS else stored.samples
+                if value is None:
+                    blocks.pop(slot, None)
+                else:
+                    blocks[slot] = decode_state(value, BlockRecord)
+        except ValueError as error:
+            raise self._corrupt(f"state record {key!r}: {error}") from None
+        if value is None and stored is not self._stored_shared and stored.empty():
+            del self._stored[session_id]
+
+    def restored(self, marks: bytes) -> None:
+        """Assemble the sessions from what was restored; raises `Refused` on corrupt or newer state."""
+        if marks:
+            try:
+                known = msgspec.msgpack.decode(marks, type=Marks)
+            except msgspec.DecodeError as error:
+                raise self._corrupt(f"marks of the progress record: {error}") from None
+            if known.format > MARKS_FORMAT:
+                raise self._corrupt(
+                    f"marks of the progress record: written in format {known.format}, "
+                    f"this version reads up to {MARKS_FORMAT}"
+                )
+            self.stream_time_ms = known.stream_time_ms
+            self.configuration_changed = known.fingerprint != self.fingerprint
+        sessions = []
+        for session_id, stored in self._stored.items():
+            try:
+                sessions.append(stored.session(session_id, self.rules, self.loop.injector))
+            except ValueError as error:
+                raise self._corrupt(f"state of session {session_id!r}: {error}") from None
+        sessions.sort(key=lambda session: session.last_offset)
+        self.sessions.update((session.session_id, session) for session in sessions)
+        shared = self._stored_shared
+        if shared.model is not None and self.shared_model is not None:
+            try:
+                self.shared_model = restored_model(shared.model, shared.samples, self.rules.model)
+            except ValueError as error:
+                raise self._corrupt(f"shared quality model: {error}") from None
+            self.loop.injector.shared_model = self.shared_model
+        self._stored = {}
+        self._stored_shared = StoredSession()
+
+    def _corrupt(self, what: str) -> Refused:
+        return Refused(
+            f"changelog of {self.topic} partition {self.partition}: {what}; "
+            "run the version that wrote it, or reset the partition to rebuild its state"
+        )
+
+    def _new_session(self, session_id: str) -> Session:
+        session = Session(session_id)
+        if self.shared_model is None:
+            session.model = self.pretraining.model(session_id)
+        return session
+
+    def _reclaim(self, stream_time_ms: int) -> None:
+        """Forget a few of the sessions that have expired, the longest silent first."""
+        for _ in range(RECLAIMED_PER_RECORD):
+            oldest = next(iter(self.sessions.values()), None)
+            if oldest is None:
+                self._reclaim_after_ms = stream_time_ms + self.session_ttl_ms
+                return
+            if stream_time_ms - oldest.last_time_ms <= self.session_ttl_ms:
+                self._reclaim_after_ms = oldest.last_time_ms + self.session_ttl_ms
+                return
+            self._forget(oldest)
+
+    def _forget(self, session: Session) -> None:
+        del self.sessions[session.session_id]
+        self._dead_keys.update(dict.fromkeys(session_keys(session, self.rules)))
+        self._count("sessions.expired")
+
+    def _refuse(
+        self,
+        record: Record,
+        event: StateEvent,
+        session: Session | None,
+        message: str,
+        headers: list[Header],
+        out: Outputs,
+    ) -> None:
+        """Answer a refused state with an action that says so; the record goes to the dead letters too."""
+        action = self.loop.refusal(session, event, message)
+        encode = encode_msgpack if MSGPACK_CONTENT_TYPE in headers else encode_json
+        out.action(event.session_id.encode(), encode(action), headers)
+        self._dead_letter(record, InvalidRecord("state_invalid", message), out)
+
+    def _dead_letter(self, record: Record, error: InvalidRecord, out: Outputs) -> None:
+        headers = dead_letter_headers(
+            error,
+            record.headers,
+            topic=self.topic,
+            partition=self.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+        )
+        out.dead_letter(record.key, record.value, headers)
+        self._count(f"dead_letters.{error.code}")
+
+    def _count(self, name: str, amount: float = 1) -> None:
+        self._tally[name] = self._tally.get(name, 0) + amount
+
+    def _count_transition(self, action: Action) -> None:
+        self._count(f"transitions.{action.mode}")
+        ended = action.completed_injection
+        if ended is UNSET:
+            return
+        gain = ended.creative_gain
+        if gain is None:
+            self._count("aborted")
+            return
+        self._count(f"explorations.{ended.entropy_profile}")
+        self._count(f"exploration_steps.{ended.entropy_profile}", ended.steps_executed)
+        self._count("gain", gain)
+        if gain > SUCCESS_GAIN:
+            self._count("successes")
+
+
+def _carried(headers: Iterable[Header], msgpack: bool) -> list[Header]:
+    """The headers an output has because of its input's: the format and the trace context."""
+    carried = [header for header in headers if header[0] in TRACE_HEADERS]
+    if msgpack:
+        carried.append(MSGPACK_CONTENT_TYPE)
+    return carried
