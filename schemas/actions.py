@@ -85,9 +85,9 @@ class DebugRecord(Struct, gc=False):
 class Action(Struct, gc=False):
     """The answer to one usable event; with `error`, the answer to a refused state.
 
-    `timestamp` is the event's own text, or the record's time as RFC 3339 UTC with milliseconds. `current_factor`
-    is the entropy to apply now (0 outside exploring), `entropy_factor` the amplitude of the run (0.1 … 0.9),
-    `duration` its planned steps, `progress` the executed fraction of them.
+    `timestamp` is the event's own text, or the record's time as RFC 3339 UTC with milliseconds.
+    `current_factor` is the entropy to apply now (0 outside exploring), `entropy_factor` the amplitude of the
+    run (0.1 … 0.9), `duration` its planned steps, `progress` the executed fraction of them.
     """
 
     session_id: str

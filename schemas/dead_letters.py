@@ -60,7 +60,10 @@ def dead_letter_headers(
     offset: int,
     timestamp_ms: int,
 ) -> list[Header]:
-    """The headers of one dead letter: the input's own first, so that the last of a name is this processor's."""
+    """The headers of one dead letter.
+
+    The input's own come first, so that the last of a name, which is what readers take, is this processor's.
+    """
     return [
         *own_headers,
         (ERROR_CODE, error.code.encode()),
@@ -74,8 +77,4 @@ def dead_letter_headers(
 
 def _cut(message: str) -> bytes:
     text = message.encode("utf-8", "backslashreplace")
-    return (
-        text
-        if len(text) <= MAX_MESSAGE_BYTES
-        else text[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore").encode()
-    )
+    return text if len(text) <= MAX_MESSAGE_BYTES else text[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore").encode()

@@ -39,8 +39,8 @@ class HistoryPoint(Struct, gc=False):
 class Metric(Struct, gc=False):
     """A session's figures after an event.
 
-    `stream_sequence` counts a session's metrics from 0 without gaps; `cumulative_gain` is the sum of the gains
-    of all completed explorations.
+    `stream_sequence` counts a session's metrics from 0 without gaps; `cumulative_gain` is the sum of the
+    gains of all completed explorations.
     """
 
     session_id: str

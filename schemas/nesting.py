@@ -11,7 +11,7 @@ import re
 from schemas.errors import InvalidRecord
 
 # A whole JSON string, or one that the end of the value cuts short.
-_JSON_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 # fixmap and fixarray, array16, array32, map16, map32: every byte that can open a MessagePack container.
