@@ -7,24 +7,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka.protocol.produce import ProduceRequest
-
 from processor.backends.kafka.buffer import BatchList
-from processor.backends.kafka.connection import (
-    LEADER_MOVED,
-    TRY_AGAIN,
-    UNAUTHORIZED,
-    Connection,
-    NotSent,
-    error_name,
-    retries,
-)
+from processor.backends.kafka.connection import Connection
 from processor.backends.kafka.epoch import TransactionalEpoch
 from processor.backends.kafka.group import GroupMembership
 from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offset
+from processor.backends.kafka.records import produce_plain
 from processor.config import Settings
 from processor.engine.ports import Epoch, Fetched, Input, InputRecord, Listener, Membership
-from processor.errors import InDoubt, InputLost, Refused
+from processor.errors import InputLost, Refused
 from schemas.progress import BARRIER_KEY
 
 log = logging.getLogger(__name__)
@@ -68,21 +59,21 @@ class KafkaCluster:
         self._instance_id = instance_id
         self._name = f"{settings.engine.application_id}-{instance_id}"
         self._limits: dict[str, int] = {}
-        self._input_connection = Connection(settings.kafka, f"{self._name}-input")
-        self._store_connection = Connection(settings.kafka, f"{self._name}-changelog")
+        self.input_connection = Connection(settings.kafka, f"{self._name}-input")
+        self.store_connection = Connection(settings.kafka, f"{self._name}-changelog")
         self._input: KafkaInput | None = None
 
     async def open(self) -> None:
         """Connect. Raises `Unreachable`."""
-        await self._input_connection.open(frozenset({self._topics.state}))
-        await self._store_connection.open(frozenset({self._topics.changelog, self._topics.state}))
+        await self.input_connection.open(frozenset({self._topics.state}))
+        await self.store_connection.open(frozenset({self._topics.changelog, self._topics.state}))
 
     async def close(self) -> None:
         """Close everything that `open` opened."""
         if self._input is not None:
             await self._input.close()
-        await self._input_connection.close()
-        await self._store_connection.close()
+        await self.input_connection.close()
+        await self.store_connection.close()
 
     async def join(self, listener: Listener) -> Membership:
         """Join the group; the listener hears of every assignment."""
@@ -105,7 +96,7 @@ class KafkaCluster:
 
     async def open_input(self, wake: Callable[[], None]) -> Input:
         """The reader of the input topic."""
-        self._input = KafkaInput(self._input_connection, self._topics.state, wake)
+        self._input = KafkaInput(self.input_connection, self._topics.state, wake)
         return self._input
 
     async def barrier(self, partition: int, value: bytes) -> int:
@@ -113,33 +104,7 @@ class KafkaCluster:
         topic = self._topics.changelog
         records = BatchList(topic, 1024, transactional=False)
         records.append(BARRIER_KEY, value, [])
-        [(builder, _)] = records.finish()
-        data = bytes(builder.build())
-        async for _ in retries():
-            leader = self._store_connection.leader(topic, partition)
-            if leader is None:
-                await self._store_connection.refresh()
-                continue
-            request = ProduceRequest(
-                transactional_id=None,
-                required_acks=-1,
-                timeout=self._settings.kafka.request_timeout_ms,
-                topics=[(topic, [(partition, data)])],
-            )
-            try:
-                reply = await self._store_connection.send(leader, request)
-            except (NotSent, InDoubt):
-                await self._store_connection.refresh()
-                continue
-            _, code, offset, *_ = reply.topics[0][1][0]
-            if code == 0:
-                return int(offset)
-            if code in UNAUTHORIZED:
-                raise Refused(f"not allowed to write {topic}: grant Write on it, see `creative-feedback topics acls`")
-            if code not in LEADER_MOVED and code not in TRY_AGAIN:
-                raise Refused(f"barrier in {topic}-{partition}: {error_name(code)}")
-            await self._store_connection.refresh()
-        raise AssertionError("retries() does not end")
+        return await produce_plain(self.store_connection, topic, partition, records)
 
     async def read_changelog(
         self,
@@ -152,8 +117,8 @@ class KafkaCluster:
         topic = self._topics.changelog
         arrived = asyncio.Event()
         lost: list[int] = []
-        start = await list_offset(self._store_connection, topic, partition, EARLIEST)
-        reader = Reader(self._store_connection, topic, arrived.set, lambda _, offset: lost.append(offset))
+        start = await list_offset(self.store_connection, topic, partition, EARLIEST)
+        reader = Reader(self.store_connection, topic, arrived.set, lambda _, offset: lost.append(offset))
         try:
             reader.seek(partition, start)
             while not lost:
@@ -172,7 +137,7 @@ class KafkaCluster:
                         await arrived.wait()
                 except TimeoutError:
                     waiting(reader.position(partition))
-                    await self._store_connection.refresh()
+                    await self.store_connection.refresh()
         finally:
             await reader.close()
         log.warning("changelog %s-%d: offset %d is gone, reading again", topic, partition, lost[0])
@@ -181,14 +146,14 @@ class KafkaCluster:
     async def input_bounds(self, partition: int) -> tuple[int, int]:
         """Earliest and end offset of an input partition."""
         topic = self._topics.state
-        earliest = await list_offset(self._input_connection, topic, partition, EARLIEST)
-        return earliest, await list_offset(self._input_connection, topic, partition, LATEST)
+        earliest = await list_offset(self.input_connection, topic, partition, EARLIEST)
+        return earliest, await list_offset(self.input_connection, topic, partition, LATEST)
 
     async def input_record(self, partition: int, offset: int) -> InputRecord | None:
         """The record at that offset."""
         arrived = asyncio.Event()
         gone: list[int] = []
-        reader = Reader(self._store_connection, self._topics.state, arrived.set, lambda _, lost: gone.append(lost))
+        reader = Reader(self.store_connection, self._topics.state, arrived.set, lambda _, lost: gone.append(lost))
         try:
             reader.seek(partition, offset)
             while not gone:

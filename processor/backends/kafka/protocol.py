@@ -6,10 +6,23 @@ refuse a zombie's offsets; the client's own is v0, which carries none of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+from aiokafka.protocol.types import (
+    Array,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    String,
+    TaggedFields,
+)
 
 from processor.engine.ports import Token
 
@@ -105,3 +118,62 @@ class FencedTxnOffsetCommit(Request[TxnOffsetCommitRequestV3]):
     def build(self, request_struct_class: type[TxnOffsetCommitRequestV3]) -> TxnOffsetCommitRequestV3:
         """The request in the one version there is."""
         return request_struct_class(*self._fields)
+
+
+class IncrementalAlterConfigsResponseV0(Response):
+    """One result per resource."""
+
+    API_KEY = 44
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "responses",
+            Array(
+                ("error_code", Int16),
+                ("error_message", String("utf-8")),
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+            ),
+        ),
+    )
+
+
+class IncrementalAlterConfigsRequestV0(RequestStruct):
+    """KIP-339: settings that are not named keep their values, which the older AlterConfigs would reset."""
+
+    API_KEY = 44
+    API_VERSION = 0
+    RESPONSE_TYPE = IncrementalAlterConfigsResponseV0
+    SCHEMA = Schema(
+        (
+            "resources",
+            Array(
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+                (
+                    "configs",
+                    Array(("name", String("utf-8")), ("config_operation", Int8), ("value", String("utf-8"))),
+                ),
+            ),
+        ),
+        ("validate_only", Boolean),
+    )
+
+
+class SetTopicConfigs(Request[IncrementalAlterConfigsRequestV0]):
+    """Set settings of topics: topic name to setting to value."""
+
+    API_KEY = 44
+    TOPIC = 2
+    SET = 0
+
+    def __init__(self, settings: Mapping[str, Mapping[str, str]]) -> None:
+        self._resources = [
+            (self.TOPIC, topic, [(name, self.SET, value) for name, value in values.items()])
+            for topic, values in settings.items()
+        ]
+
+    def build(self, request_struct_class: type[IncrementalAlterConfigsRequestV0]) -> IncrementalAlterConfigsRequestV0:
+        """The request in the one version there is."""
+        return request_struct_class(self._resources, False)

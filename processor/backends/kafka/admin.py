@@ -1,0 +1,227 @@
+"""Looking at a cluster and bringing its topics to what is declared."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.commit import OffsetFetchRequest
+
+from processor.backends.kafka.buffer import BatchList
+from processor.backends.kafka.cluster import KafkaCluster
+from processor.backends.kafka.connection import UNAUTHORIZED, Connection, NotSent, error_name, retries
+from processor.backends.kafka.protocol import SetTopicConfigs
+from processor.backends.kafka.reader import EARLIEST, LATEST, list_offset
+from processor.backends.kafka.records import produce_plain
+from processor.config import Settings
+from processor.errors import InDoubt, Refused
+from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, encode_progress
+from topology import ObservedCluster, ObservedTopic, Plan, Topology, plan
+
+log = logging.getLogger(__name__)
+
+OLDEST = "3.6"
+MOST_BARRIERS = 1_000
+# What a broker of at least that version answers: AddPartitionsToTxn v4 came with the verification of partitions
+# (KIP-890), TxnOffsetCommit v3 with the fencing of offsets (KIP-447).
+NEEDED_VERSIONS = {24: (4, "partition verification, KIP-890"), 28: (3, "fenced offset commits, KIP-447")}
+
+
+@asynccontextmanager
+async def connected(settings: Settings, name: str) -> AsyncIterator[Connection]:
+    """A connection for administration. Raises `Unreachable`."""
+    connection = Connection(settings.kafka, f"{settings.engine.application_id}-{name}")
+    await connection.open()
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _ask(connection: Connection, request: Any) -> Any:
+    async for _ in retries():
+        node = connection.client.get_random_node()
+        try:
+            return await connection.send(node, request)
+        except NotSent:
+            await connection.refresh()
+        except IncompatibleBrokerVersion as error:
+            raise Refused(
+                f"the broker is too old for {type(request).__name__}: {error}; use Kafka {OLDEST} or newer"
+            ) from None
+    raise AssertionError("retries() does not end")
+
+
+async def observe(connection: Connection, declared: Topology) -> ObservedCluster:
+    """What the cluster has of the declared topics."""
+    try:
+        metadata = await connection.client.fetch_all_metadata()
+    except KafkaError as error:
+        raise InDoubt(f"metadata: {error!r}") from None
+    topics: dict[str, ObservedTopic] = {}
+    for topic in declared.topics:
+        partitions = metadata.partitions_for_topic(topic.name)
+        if topic.name in metadata.unauthorized_topics:
+            raise Refused(f"not allowed to describe {topic.name}: see `creative-feedback topics acls`")
+        if not partitions:
+            continue
+        replicas = min(len(metadata._partitions[topic.name][partition].replicas) for partition in partitions)
+        topics[topic.name] = ObservedTopic(
+            topic.name, len(partitions), replicas, await _configs(connection, topic.name)
+        )
+    return ObservedCluster(broker_count=len(metadata.brokers()), topics=topics)
+
+
+async def _configs(connection: Connection, topic: str) -> dict[str, str]:
+    reply = await _ask(connection, DescribeConfigsRequest([(SetTopicConfigs.TOPIC, topic, None)]))
+    [(code, message, _, _, entries)] = reply.resources
+    if code in UNAUTHORIZED:
+        raise Refused(f"not allowed to describe the configuration of {topic}: see `creative-feedback topics acls`")
+    if code:
+        raise Refused(f"configuration of {topic}: {error_name(code)} {message or ''}")
+    return {entry[0]: entry[1] or "" for entry in entries}
+
+
+async def apply(connection: Connection, settings: Settings, steps: Plan, declared: Topology) -> list[str]:
+    """Carry out a plan without refusals and make every changelog partition ready; returns what was done."""
+    assert not steps.refusals
+    done: list[str] = []
+    if steps.creations:
+        requests: list[Any] = [
+            (topic.name, topic.partitions, topic.replication_factor, [], list(topic.settings.items()))
+            for topic in steps.creations
+        ]
+        reply = await _ask(
+            connection, CreateTopicsRequest(requests, settings.kafka.request_timeout_ms, validate_only=False)
+        )
+        for name, code, *message in reply.topic_errors:
+            if code == 36:  # TOPIC_ALREADY_EXISTS: somebody was faster, the next check says whether it fits
+                done.append(f"{name} exists")
+            elif code:
+                text = message[0] if message and message[0] else ""
+                raise Refused(f"create {name}: {error_name(code)} {text}")
+            else:
+                done.append(f"created {name}")
+        await _await_leaders(connection, declared)
+    changes: dict[str, dict[str, str]] = {}
+    for step in steps.alterations:
+        changes.setdefault(step.name, {})[step.setting] = step.wanted
+    if changes:
+        reply = await _ask(connection, SetTopicConfigs(changes))
+        for code, message, _, name in reply.responses:
+            if code:
+                raise Refused(f"alter {name}: {error_name(code)} {message or ''}")
+        done.extend(str(step) for step in steps.alterations)
+    initialised = await _initialise(settings, declared)
+    if initialised:
+        done.append(f"wrote the first progress record of {initialised} changelog partitions")
+    return done
+
+
+async def _await_leaders(connection: Connection, declared: Topology) -> None:
+    names = frozenset(topic.name for topic in declared.topics)
+    await connection.client.set_topics(names)
+    async for _ in retries():
+        if all(
+            connection.leader(topic.name, partition) is not None
+            for topic in declared.topics
+            for partition in range(topic.partitions)
+        ):
+            return
+        await connection.refresh()
+
+
+async def _initialise(settings: Settings, declared: Topology) -> int:
+    """Write the first progress record where a changelog partition never had anything; returns in how many.
+
+    Without its changelog an application that has already committed offsets would begin anew and repeat everything.
+    """
+    cluster = KafkaCluster(settings, "topics")
+    await cluster.open()
+    changelog = settings.topics.changelog
+    written = 0
+    try:
+        for partition in range(declared.input.partitions):
+            if not await _untouched(cluster, changelog, partition):
+                continue
+            committed = await _committed_offset(cluster.store_connection, settings, partition)
+            if committed > 0:
+                raise Refused(
+                    f"changelog {changelog}-{partition} is empty but group {settings.engine.application_id!r} has "
+                    f"committed offset {committed}: the changelog was lost; restore it, or use a new "
+                    "engine.application_id with new output topics"
+                )
+            start = await list_offset(cluster.input_connection, settings.topics.state, partition, EARLIEST)
+            records = BatchList(changelog, 4096, transactional=False)
+            progress = Progress(FORMAT, "0", declared.input.partitions, start)
+            records.append(PROGRESS_KEY, encode_progress(progress), [])
+            await produce_plain(cluster.store_connection, changelog, partition, records)
+            written += 1
+    finally:
+        await cluster.close()
+    return written
+
+
+async def _untouched(cluster: KafkaCluster, changelog: str, partition: int) -> bool:
+    """Nothing was ever written there, or nothing but barriers of processors that then refused to start."""
+    connection = cluster.store_connection
+    earliest = await list_offset(connection, changelog, partition, EARLIEST)
+    end = await list_offset(connection, changelog, partition, LATEST)
+    if earliest != 0 or end > MOST_BARRIERS:
+        return False
+    keys: set[bytes] = set()
+    if end:
+        await cluster.read_changelog(partition, end - 1, lambda key, _: keys.add(key), lambda _: None)
+    return keys <= {BARRIER_KEY}
+
+
+async def _committed_offset(connection: Connection, settings: Settings, partition: int) -> int:
+    group = settings.engine.application_id
+    request = OffsetFetchRequest(group, [(settings.topics.state, [partition])])
+    async for _ in retries():
+        try:
+            reply = await connection.send(await connection.coordinator("group", group), request, coordination=True)
+        except (NotSent, InDoubt):
+            await connection.refresh()
+            continue
+        code = reply.error_code
+        if code == 0:
+            _, offset, _, code = reply.topics[0][1][0]
+            if code == 0:
+                return int(offset)
+        if code in UNAUTHORIZED:
+            raise Refused(f"not allowed to use group {group!r}: see `creative-feedback topics acls`")
+    raise AssertionError("retries() does not end")
+
+
+async def check(settings: Settings, declared: Topology) -> list[str]:
+    """Raise `Unreachable` or `Refused` unless broker and topics are fit; returns what is a risk but works."""
+    async with connected(settings, "check") as connection:
+        await _check_versions(connection)
+        steps = plan(declared, await observe(connection, declared))
+        if steps.creations:
+            missing = ", ".join(topic.name for topic in steps.creations)
+            raise Refused(f"missing topics: {missing}; create them with `creative-feedback topics apply`")
+        if steps.refusals:
+            raise Refused("; ".join(f"{refusal.name}: {refusal.message}" for refusal in steps.refusals))
+        return [*steps.notices, *(str(step) for step in steps.alterations)]
+
+
+async def _check_versions(connection: Connection) -> None:
+    async for _ in retries(connection.timeout_s):
+        node = connection.client.get_random_node()
+        if not await connection.client.ready(node):
+            continue
+        versions = connection.client._conns[node, 0]._versions
+        for key, (needed, what) in NEEDED_VERSIONS.items():
+            newest = versions.get(key, (-1, -1))[1]
+            if newest < needed:
+                raise Refused(
+                    f"the broker at {connection.kafka.bootstrap_servers} is too old: it has no {what}; "
+                    f"use Kafka {OLDEST} or newer"
+                )
+        return
