@@ -1,5 +1,81 @@
-"""Composition root."""
+"""Composition root: the command line, bound to Kafka and to the embedded broker."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+
+from processor.config import Settings, declared_topology
+from processor.engine.observer import Observer
+from processor.errors import Unreachable
+from processor.surfaces.cli import main as command_line
+from processor.surfaces.folds import partition_fold
+from processor.surfaces.ports import Broker, FetchProgress, Producer, Reader, TopicAdmin
+from topology import ObservedCluster, Plan
+
+
+class ApacheKafka:
+    """`processor.surfaces.ports.Kafka`; the clients are imported where they are used, since most commands need none."""
+
+    async def run(self, settings: Settings, observer: Observer, stop: asyncio.Event) -> None:
+        from processor.backends.kafka.run import run_processor
+
+        await run_processor(settings, lambda partition: partition_fold(settings, partition), observer, stop)
+
+    @asynccontextmanager
+    async def topics(self, settings: Settings) -> AsyncIterator[TopicAdmin]:
+        from processor.backends.kafka import admin
+
+        declared = declared_topology(settings)
+        async with admin.connected(settings, "topics") as connection:
+
+            class Admin:
+                async def observe(self) -> ObservedCluster:
+                    return await admin.observe(connection, declared)
+
+                async def apply(self, plan: Plan) -> None:
+                    await admin.apply(connection, settings, plan, declared)
+
+            yield Admin()
+
+    @asynccontextmanager
+    async def producer(self, settings: Settings) -> AsyncIterator[Producer]:
+        from processor.backends.kafka import EventProducer
+
+        async with EventProducer(settings) as producer:
+            yield producer
+
+    @asynccontextmanager
+    async def reader(self, settings: Settings, topics: Sequence[str], *, latest: bool = False) -> AsyncIterator[Reader]:
+        from processor.backends.kafka import CommittedReader
+
+        async with CommittedReader(settings, topics, latest=latest) as reader:
+            yield reader
+
+    def start_broker(
+        self,
+        *,
+        nodes: int,
+        port: int | None,
+        folder: Path | None,
+        properties: Mapping[str, str],
+        progress: FetchProgress,
+    ) -> AbstractContextManager[Broker]:
+        from processor.backends.embedded import BrokerError, start_broker
+
+        try:
+            return start_broker(nodes=nodes, port=port, folder=folder, properties=properties, progress=progress)
+        except BrokerError as error:
+            raise Unreachable(str(error)) from None
 
 
 def main() -> None:
-    raise SystemExit("not yet")
+    """The console command ``creative-feedback``."""
+    sys.exit(command_line(ApacheKafka()))
+
+
+if __name__ == "__main__":
+    main()

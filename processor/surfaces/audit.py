@@ -1,8 +1,9 @@
 """A running audit: committed output against the fold of the committed input, record by record.
 
-The auditor reads the input topic and the three output topics as any read_committed consumer does.  Every input record
-goes through a fold of its own; what that gives is held until the committed record arrives that must be equal to it, in
-key, value and ``source.offset``.  Memory is bounded by how far one topic is read ahead of another.
+The auditor reads the input topic and the three output topics as any read_committed consumer does.  Every
+input record goes through a fold of its own; what that gives is held until the committed record arrives
+that must be equal to it, in key, value and ``source.offset``.  Memory is bounded by how far one topic is
+read ahead of another.
 """
 
 from __future__ import annotations
@@ -127,15 +128,20 @@ class Auditor:
         return sum(len(queue) for queues in self._queues for queue in queues.committed.values())
 
     @property
+    def settled(self) -> bool:
+        """Nothing waits for its counterpart."""
+        return not self.missing() and not self.surplus()
+
+    @property
     def equal(self) -> bool:
         """Everything read so far agrees, and nothing waits for its counterpart."""
-        return self.difference is None and not self.missing() and not self.surplus()
+        return self.difference is None and self.settled
 
     def verdict(self) -> str:
         """One line."""
         if self.difference is not None:
             return self.difference
-        if self.missing() or self.surplus():
+        if not self.settled:
             return f"{self.missing():,} records not committed, {self.surplus():,} committed without their input"
         return f"{sum(self.compared.values()):,} committed records equal the replay"
 

@@ -7,7 +7,7 @@ the work, in one line with the remedy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from processor.config import Settings
 from processor.engine.observer import Observer
 from processor.engine.ports import InputRecord
+from topology import ObservedCluster, Plan
 
 Event = tuple[bytes | None, bytes]
 """Key and value of an input record."""
@@ -49,6 +50,17 @@ class Reader(Protocol):
         """What has arrived; empty after ``timeout_s`` without anything."""
 
 
+class TopicAdmin(Protocol):
+    """Looks at topics and changes them."""
+
+    async def observe(self) -> ObservedCluster:
+        """What the cluster has of the declared topics."""
+
+    async def apply(self, plan: Plan) -> None:
+        """Carry a plan without refusals out; then see to it that every changelog partition that is still
+        empty gets its first progress record, also where the plan had nothing to do."""
+
+
 class Broker(Protocol):
     """A broker running beside this process."""
 
@@ -63,8 +75,8 @@ class Broker(Protocol):
         """Why it is not Apache Kafka, where it is not."""
 
 
-Progress = Callable[[str], None]
-"""Told what is being done, in a few words."""
+FetchProgress = Callable[[int, int], None]
+"""Bytes present and bytes in all, while a broker's files are being fetched."""
 
 
 class Kafka(Protocol):
@@ -73,6 +85,8 @@ class Kafka(Protocol):
     async def run(self, settings: Settings, observer: Observer, stop: asyncio.Event) -> None:
         """Process until ``stop`` is set, then commit, leave the group and return."""
 
+    def topics(self, settings: Settings) -> AbstractAsyncContextManager[TopicAdmin]: ...
+
     def producer(self, settings: Settings) -> AbstractAsyncContextManager[Producer]: ...
 
     def reader(
@@ -80,4 +94,13 @@ class Kafka(Protocol):
     ) -> AbstractAsyncContextManager[Reader]:
         """From the beginning, or with ``latest`` from the end at the time of the call."""
 
-    def embedded(self, folder: Path, progress: Progress) -> AbstractContextManager[Broker]: ...
+    def start_broker(
+        self,
+        *,
+        nodes: int,
+        port: int | None,
+        folder: Path | None,
+        properties: Mapping[str, str],
+        progress: FetchProgress,
+    ) -> AbstractContextManager[Broker]:
+        """A broker on this machine, ready; on free ports where none is given."""

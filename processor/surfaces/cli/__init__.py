@@ -16,10 +16,13 @@ from typing import Annotated
 import typer
 
 from processor.config import settings_text
+from processor.surfaces.cli.broker import broker_app
+from processor.surfaces.cli.demo import demo
 from processor.surfaces.cli.exits import DEBUG_VARIABLE, EXIT_CODES, ExitCode, debugging, report
 from processor.surfaces.cli.replay import replay
 from processor.surfaces.cli.run import run
 from processor.surfaces.cli.simulate import simulate
+from processor.surfaces.cli.topics import topics_app
 from processor.surfaces.ports import Kafka
 
 DISTRIBUTION = "creative-feedback"
@@ -28,6 +31,8 @@ cli = typer.Typer(
     name=DISTRIBUTION,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # paragraphs of the docstrings fill the width
+    add_completion=False,
     context_settings={"help_option_names": ["--help", "-h"]},
     epilog=EXIT_CODES,
 )
@@ -49,8 +54,8 @@ def creative_feedback(
 ) -> None:
     """Creative Feedback Loop of TORI sessions: an exactly-once stream processor on Apache Kafka.
 
-    Settings come from flags (--set), the environment (CREATIVE_FEEDBACK__SECTION__KEY), a TOML file (--config) and
-    defaults, in this order. creative-feedback settings lists them all.
+    Settings come from flags (--set), the environment (CREATIVE_FEEDBACK__SECTION__KEY), a TOML file
+    (--config) and defaults, in this order. creative-feedback settings lists them all.
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
@@ -61,8 +66,10 @@ def settings() -> None:
     print(settings_text())
 
 
-for _command in (run, simulate, replay, settings):
+for _command in (demo, run, simulate, replay, settings):
     cli.command()(_command)
+cli.add_typer(topics_app)
+cli.add_typer(broker_app)
 
 
 def main(kafka: Kafka, arguments: Sequence[str] | None = None) -> int:
@@ -71,8 +78,8 @@ def main(kafka: Kafka, arguments: Sequence[str] | None = None) -> int:
         code = cli(args=arguments, prog_name=DISTRIBUTION, standalone_mode=False, obj=kafka)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our stdout has gone: nothing to say, and nobody to say it to. The interpreter flushes once
-        # more at exit, therefore stdout goes nowhere from here on.
+        # Whoever read our stdout has gone: nothing to say, and nobody to say it to. The interpreter
+        # flushes once more at exit, therefore stdout goes nowhere from here on.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (Exception, KeyboardInterrupt) as error:

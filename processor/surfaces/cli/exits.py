@@ -72,7 +72,8 @@ def one_line(error: BaseException) -> str:
 
 def report(error: BaseException) -> ExitCode:
     """Print the one line on stderr, and return the code to exit with."""
-    print(f"creative-feedback: {one_line(error)}", file=sys.stderr)
+    if not (isinstance(error, UsageError) and not error.format_message()):  # the help was shown instead
+        print(f"creative-feedback: {one_line(error)}", file=sys.stderr)
     return exit_code(error)
 
 

@@ -11,9 +11,9 @@ import msgspec
 import typer
 
 from processor.errors import ConfigError
-from processor.loop.partition import PartitionFold
 from processor.surfaces.cli.files import STANDARD_STREAM, sink, source
 from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
+from processor.surfaces.folds import partition_fold
 from processor.surfaces.replay import Summary
 from processor.surfaces.replay import replay as replay_lines
 
@@ -58,7 +58,7 @@ def replay(
     )
     sinks = (actions, metrics, dead_letters)
     _refuse_collisions(events, sinks, as_json)
-    fold = PartitionFold(settings, settings.topics.state, 0)
+    fold = partition_fold(settings, 0)
     with ExitStack() as stack:
         lines = source(events, stack)
         summary = replay_lines(fold, lines, *(sink(name, stack) if name is not None else None for name in sinks))

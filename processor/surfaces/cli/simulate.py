@@ -15,11 +15,11 @@ import typer
 
 from processor.config import Settings
 from processor.errors import ConfigError
-from processor.loop.partition import PartitionFold
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.files import STANDARD_STREAM, sink
 from processor.surfaces.cli.options import Config, Json, Overrides, Seed, gather_settings
 from processor.surfaces.cli.signals import stop_on_signals
+from processor.surfaces.folds import partition_fold
 from processor.surfaces.ports import Event, Kafka
 from processor.surfaces.simulator.closed_loop import closed_loop_values
 from processor.surfaces.simulator.families import FAMILIES
@@ -120,7 +120,7 @@ def simulate(
 
 
 def _write(population: Population, settings: Settings, events: int, name: str) -> None:
-    fold = PartitionFold(settings, settings.topics.state, 0)
+    fold = partition_fold(settings, 0)
     with ExitStack() as stack:
         out = sink(name, stack)
         for value in islice(closed_loop_values(population, fold), events):

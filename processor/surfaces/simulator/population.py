@@ -34,6 +34,7 @@ class Population:
         imperfections: float = 0.0,
         prefix: str = "sim-",
     ) -> None:
+        self._prefix = prefix.encode()
         self._sessions: list[SessionEvents] = []
         for index in range(sessions):
             dynamics = SimulatedSession(seed, index, families[index % len(families)])
@@ -49,6 +50,10 @@ class Population:
     def family_of(self, session_id: str) -> str:
         """The name of the session's family."""
         return self._sessions[self._by_id[session_id]].dynamics.family.name
+
+    def owns(self, record_key: bytes | None) -> bool:
+        """Whether a record is one of this population's."""
+        return record_key is not None and record_key.startswith(self._prefix)
 
     def hear(self, session_id: str, current_factor: float) -> None:
         """Take the entropy of a session's latest action; sessions of others are ignored."""
