@@ -69,20 +69,18 @@ class Limits(Struct, frozen=True):
     max_depth: int = 32
 
 
+# Ask with isinstance: the MessagePack decoder produces a subclass.
 class StateFields(Struct, gc=False):
-    """The fields of ``state`` the loop reads, when all of them have their proper types.
+    """The fields of a state that the loop reads, each of its proper type.
 
-    Scores are fractions of 1; None is absent or null. Fields it does not list are ignored. Values are not
-    validated beyond their type. Decoders may produce subclasses: ask with `isinstance`.
+    Scores are fractions of 1; null means absent. Further fields are signals for custom selectors.
     """
 
     novelty: Score | None = None
     novelty_score: Annotated[float, Meta(description="Alias of novelty.")] | None = None
     aesthetic_score: Score | None = None
     volatility: Score | None = None
-    lambda_max: Annotated[float, Meta(description="Above loop.emergency_lambda_max: emergency.")] | None = (
-        None
-    )
+    lambda_max: Annotated[float, Meta(description="Above loop.emergency_lambda_max: emergency.")] | None = None
     emergency_override: Annotated[bool, Meta(description="True halts at once.")] | None = None
     force_inject: Annotated[bool, Meta(description="True starts an exploration from stable.")] | None = None
     conversation_stalled: Hint[bool] | None = None
@@ -193,18 +191,14 @@ def _decode_reference(value: bytes, key: bytes | None, *, msgpack: bool) -> Stat
     if session_id is None:
         session_id = _session_of_key(key)
     elif not isinstance(session_id, str) or not 1 <= len(session_id) <= MAX_SESSION_ID_CHARACTERS:
-        raise InvalidRecord(
-            "no_session", f"session_id is no text of 1 to {MAX_SESSION_ID_CHARACTERS} characters"
-        )
+        raise InvalidRecord("no_session", f"session_id is no text of 1 to {MAX_SESSION_ID_CHARACTERS} characters")
     elif key and key != session_id.encode():
         raise _mismatch()
     sequence = fields.pop("sequence", None)
     if sequence is not None and not (type(sequence) is int and 0 <= sequence <= MAX_SEQUENCE):
         raise InvalidRecord("bad_sequence", "sequence is no integer from 0 to 2**63 - 1")
     timestamp = fields.pop("timestamp", None)
-    if timestamp is not None and (
-        not isinstance(timestamp, str) or len(timestamp) > MAX_TIMESTAMP_CHARACTERS
-    ):
+    if timestamp is not None and (not isinstance(timestamp, str) or len(timestamp) > MAX_TIMESTAMP_CHARACTERS):
         raise InvalidRecord("bad_timestamp", f"timestamp is no {_TIMESTAMP_TEXT}")
     state = fields.get("state", fields)
     if isinstance(state, dict) and msgpack:
