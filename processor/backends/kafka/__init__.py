@@ -6,6 +6,16 @@ async with connected(settings, "topics") as connection:          # administratio
 """
 
 from processor.backends.kafka.admin import apply, check, connected, observe
-from processor.backends.kafka.run import declared_topology, run_processor
+from processor.backends.kafka.clients import CommittedReader, CommittedRecord, EventProducer
+from processor.backends.kafka.run import run_processor
 
-__all__ = ["apply", "check", "connected", "declared_topology", "observe", "run_processor"]
+__all__ = [
+    "CommittedReader",
+    "CommittedRecord",
+    "EventProducer",
+    "apply",
+    "check",
+    "connected",
+    "observe",
+    "run_processor",
+]

@@ -9,12 +9,11 @@ from importlib.metadata import version
 
 from processor.backends.kafka.admin import check
 from processor.backends.kafka.cluster import KafkaCluster
-from processor.config import Settings
+from processor.config import Settings, declared_topology
 from processor.engine.observer import Observer
 from processor.engine.ports import FoldFactory
 from processor.engine.runner import Runner
 from processor.engine.tuning import Tuning
-from topology import TopicNames, Topology, declare
 
 log = logging.getLogger(__name__)
 
@@ -38,18 +37,6 @@ def tuning(settings: Settings, instance_id: str) -> Tuning:
         revoke_timeout_s=min(engine.transaction_timeout_ms, engine.rebalance_timeout_ms * REVOKE_SHARE) / 1000,
         shutdown_timeout_s=engine.shutdown_timeout_ms / 1000,
         stuck_timeout_s=engine.stuck_timeout_ms / 1000,
-    )
-
-
-def declared_topology(settings: Settings) -> Topology:
-    """The topology of these settings."""
-    topics = settings.topics
-    names = TopicNames(topics.state, topics.actions, topics.metrics, topics.dead_letters, topics.changelog)
-    return declare(
-        names,
-        partitions=topics.partitions,
-        replication_factor=topics.replication_factor,
-        max_event_bytes=settings.engine.max_event_bytes,
     )
 
 
