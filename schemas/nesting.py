@@ -12,6 +12,7 @@ from schemas.errors import InvalidRecord
 
 # A whole JSON string, or one that the end of the value cuts short.
 _JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+_ARRAY_OPENER = ord("[")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 # fixmap and fixarray, array16, array32, map16, map32: every byte that can open a MessagePack container.
@@ -47,8 +48,9 @@ _CONTAINERS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 def check_json_depth(value: bytes, max_depth: int) -> None:
     """Raise `InvalidRecord` ``too_deep`` where JSON text nests more than `max_depth` containers."""
-    # Cheap and nearly always enough: no more openers than the limit. Most events have no array at all.
-    if value.count(b"{") + (value.count(b"[") if b"[" in value else 0) <= max_depth:
+    # Cheap and nearly always enough: no more openers than the limit. Most events have no array at all, and a
+    # byte is found several times faster by its number than as bytes.
+    if value.count(b"{") + (value.count(b"[") if _ARRAY_OPENER in value else 0) <= max_depth:
         return
     depth = 0
     for byte in _JSON_STRING.sub(b"", value).translate(None, _NOT_BRACKETS):
