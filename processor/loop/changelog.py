@@ -36,6 +36,10 @@ MODES: tuple[Mode, ...] = (STABLE, EXPLORING, RECOVERING, EMERGENCY)
 _MODE_NUMBERS = {mode: number for number, mode in enumerate(MODES)}
 _GROUP_NUMBERS: dict[Group | None, int] = {None: -1, **{group: number for number, group in enumerate(GROUPS)}}
 
+# An enumeration's value costs more to look up than the rest of a key.
+_SESSION = Kind.SESSION.value
+_LEDGER = Kind.LEDGER.value
+
 Changes = dict[bytes, bytes | None]
 
 
@@ -45,7 +49,7 @@ def write_session(session: Session, rules: Rules, changes: Changes) -> None:
     open_points = step % POINT_BLOCK
     start = (step - open_points) % capacity
     points, stamps = session.points, session.stamps
-    changes[Kind.SESSION.value + key] = encode_state(
+    changes[_SESSION + key] = encode_state(
         SessionRecord(
             FORMAT,
             _MODE_NUMBERS[session.mode],
@@ -78,13 +82,14 @@ def write_session(session: Session, rules: Rules, changes: Changes) -> None:
                     stamps[start : start + POINT_BLOCK],
                 )
             )
-    for slot in range(blocks - 1, session.stored_slots):
-        changes[state_key(Kind.POINTS, key, slot)] = None
-    session.stored_slots = 0
+    if session.stored_slots:
+        for slot in range(blocks - 1, session.stored_slots):
+            changes[state_key(Kind.POINTS, key, slot)] = None
+        session.stored_slots = 0
     session.saved_step = step
     if session.ledger_dirty:
         session.ledger_dirty = False
-        changes[Kind.LEDGER.value + key] = encode_state(_ledger_record(session))
+        changes[_LEDGER + key] = encode_state(_ledger_record(session))
     model = session.model
     if model is not None and model.saved_count != model.count:
         write_model(model, rules.model, key, changes)
@@ -96,7 +101,7 @@ def write_model(model: QualityModel, rules: ModelRules, session_key: bytes, chan
     count, capacity = model.count, rules.capacity
     open_samples = count % SAMPLE_BLOCK
     start = (count - open_samples) % capacity
-    changes[core.value + session_key] = encode_state(
+    changes[state_key(core, session_key)] = encode_state(
         ModelRecord(
             FORMAT,
             count,
