@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from processor.config.keys import nearest
+from processor.config.keys import nearest, one_line, value_of
 from processor.config.settings import EngineConfig, ProfilesConfig, Settings, TopicsConfig
 from processor.errors import ConfigError
 
@@ -19,6 +19,16 @@ BUILT_IN_PROFILES: Mapping[str, tuple[str, ...]] = {
     "pulse": ("frequency",),
     "sinusoidal": ("amplitude", "frequency"),
 }
+
+# The first of each pair is never above the second.
+_ORDERED = (
+    ("loop.min_exploration_steps", "loop.max_exploration_steps"),
+    ("quality.min_samples", "quality.max_history"),
+    ("engine.transaction_timeout_ms", "engine.session_timeout_ms"),
+    ("engine.commit_interval_ms", "engine.transaction_timeout_ms"),
+    ("engine.commit_interval_ms", "engine.max_commit_interval_ms"),
+    ("engine.max_commit_interval_ms", "engine.transaction_timeout_ms"),
+)
 
 
 def complete(sections: dict[str, dict[str, Any]]) -> None:
@@ -37,41 +47,14 @@ def complete(sections: dict[str, dict[str, Any]]) -> None:
 
 def check_consistency(settings: Settings) -> None:
     """Raise `ConfigError` for the first rule between keys that does not hold."""
-    loop, quality, engine = settings.loop, settings.quality, settings.engine
-    _ordered(
-        "loop.min_exploration_steps",
-        loop.min_exploration_steps,
-        "loop.max_exploration_steps",
-        loop.max_exploration_steps,
-    )
-    _ordered("quality.min_samples", quality.min_samples, "quality.max_history", quality.max_history)
-    _ordered(
-        "engine.transaction_timeout_ms",
-        engine.transaction_timeout_ms,
-        "engine.session_timeout_ms",
-        engine.session_timeout_ms,
-    )
-    _ordered(
-        "engine.commit_interval_ms",
-        engine.commit_interval_ms,
-        "engine.max_commit_interval_ms",
-        engine.max_commit_interval_ms,
-    )
-    _ordered(
-        "engine.max_commit_interval_ms",
-        engine.max_commit_interval_ms,
-        "engine.transaction_timeout_ms",
-        engine.transaction_timeout_ms,
-    )
-    _ = engine.session_ttl_ms
+    for low_name, high_name in _ORDERED:
+        low, high = value_of(settings, low_name), value_of(settings, high_name)
+        if low > high:
+            raise ConfigError(f"{low_name} = {low} is above {high_name} = {high}: lower the first or raise the second")
+    _ = settings.engine.session_ttl_ms
     _check_bootstrap_ports(settings.kafka.bootstrap_servers)
     _check_topics(settings.topics)
     _check_profiles(settings.profiles)
-
-
-def _ordered(low_name: str, low: int, high_name: str, high: int) -> None:
-    if low > high:
-        raise ConfigError(f"{low_name} = {low} is above {high_name} = {high}: lower the first or raise the second")
 
 
 def _check_bootstrap_ports(servers: str) -> None:
@@ -95,21 +78,24 @@ def _check_topics(topics: TopicsConfig) -> None:
 
 def _check_profiles(profiles: ProfilesConfig) -> None:
     known = [*BUILT_IN_PROFILES, *profiles.custom]
+    listed = ", ".join(map(one_line, known))
     if "auto" in profiles.custom:
         raise ConfigError("profiles.custom.auto: auto is the automatic choice; give the profile another name")
     if profiles.selection != "auto" and profiles.selection not in known:
         raise ConfigError(
             f"profiles.selection = {profiles.selection!r}: no such profile"
-            f"{nearest(profiles.selection, ['auto', *known])} (known: auto, {', '.join(known)})"
+            f"{nearest(profiles.selection, ['auto', *known])} (known: auto, {listed})"
         )
     for profile, parameters in profiles.params.items():
         if profile not in known:
             raise ConfigError(
-                f"profiles.params.{profile}: no such profile{nearest(profile, known)} (known: {', '.join(known)})"
+                f"profiles.params.{one_line(profile)}: no such profile{nearest(profile, known)} (known: {listed})"
             )
         if profile in profiles.custom:
             continue
         for parameter in parameters:
             if parameter not in BUILT_IN_PROFILES[profile]:
                 expected = ", ".join(BUILT_IN_PROFILES[profile]) or "none"
-                raise ConfigError(f"profiles.params.{profile}.{parameter}: no such parameter (known: {expected})")
+                raise ConfigError(
+                    f"profiles.params.{profile}.{one_line(parameter)}: no such parameter (known: {expected})"
+                )

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from processor.config.keys import all_keys
+from processor.config.keys import all_keys, value_of
 from processor.config.settings import Settings
 
 _BEHAVIOUR_SECTIONS: Final = frozenset({"loop", "profiles", "quality", "experiment", "streaming"})
@@ -23,9 +23,8 @@ def behaviour_fingerprint(settings: Settings) -> str:
     """
     shaped: dict[str, object] = {"engine.session_ttl_ms": settings.engine.session_ttl_ms}
     for name, key in all_keys().items():
-        section, _, field = name.partition(".")
-        value = getattr(getattr(settings, section), field)
-        if (section in _BEHAVIOUR_SECTIONS or name in _BEHAVIOUR_KEYS) and value != key.default:
+        value = value_of(settings, name)
+        if (name.partition(".")[0] in _BEHAVIOUR_SECTIONS or name in _BEHAVIOUR_KEYS) and value != key.default:
             shaped[name] = msgspec.to_builtins(value)
     canonical = json.dumps(shaped, sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest()

@@ -70,6 +70,18 @@ def all_keys() -> Mapping[str, Key]:
     return keys
 
 
+def value_of(settings: Settings, name: str) -> Any:
+    """The value of ``section.key``."""
+    section, _, field = name.partition(".")
+    return getattr(getattr(settings, section), field)
+
+
+def one_line(name: str) -> str:
+    """A name somebody chose, fit for a one-line message."""
+    text = name if name.isprintable() else repr(name)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint that names the most similar valid name, or the empty string."""
     found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)

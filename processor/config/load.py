@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from processor.config.consistency import check_consistency, complete
-from processor.config.keys import ENVIRONMENT_PREFIX, Key, all_keys, nearest
+from processor.config.keys import ENVIRONMENT_PREFIX, Key, all_keys, nearest, one_line, value_of
 from processor.config.settings import Settings
 from processor.errors import ConfigError
 
@@ -53,17 +53,12 @@ def settings_from(sections: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 def check_settings(settings: Settings) -> Settings:
     """Settings made in code, checked and normalized like a file's. Raises `ConfigError`."""
-    given = {
-        name: Given(_value(settings, name), "settings")
-        for name, key in all_keys().items()
-        if _value(settings, name) != key.default
-    }
+    given = {}
+    for name, key in all_keys().items():
+        value = value_of(settings, name)
+        if value != key.default:
+            given[name] = Given(msgspec.to_builtins(value), "settings")
     return _assemble(given)
-
-
-def _value(settings: Settings, name: str) -> Any:
-    section, _, key = name.partition(".")
-    return msgspec.to_builtins(getattr(getattr(settings, section), key))
 
 
 def _from_toml(path: Path) -> dict[str, Given]:
@@ -82,7 +77,9 @@ def _from_sections(tree: Mapping[str, Any], source: str) -> dict[str, Given]:
     given = {}
     for section, table in tree.items():
         if section not in Settings.__struct_fields__:
-            raise ConfigError(f"{section} ({source}): no such section{nearest(section, Settings.__struct_fields__)}")
+            raise ConfigError(
+                f"{one_line(section)} ({source}): no such section{nearest(section, Settings.__struct_fields__)}"
+            )
         if not isinstance(table, Mapping):
             raise ConfigError(f"{section} ({source}): expected a table [{section}]")
         for name, value in table.items():
@@ -98,7 +95,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
         if variable.startswith(ENVIRONMENT_PREFIX):
             key = names.get(variable)
             if key is None:
-                raise ConfigError(f"{variable} (environment): no such setting{nearest(variable, names)}")
+                raise ConfigError(f"{one_line(variable)} (environment): no such setting{nearest(variable, names)}")
             source = f"environment variable {variable}"
             given[key.name] = Given(_parsed(key, environ[variable], source), source)
     return given
@@ -117,7 +114,7 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, Given]:
 def _known(name: str, source: str) -> Key:
     key = all_keys().get(name)
     if key is None:
-        raise ConfigError(f"{name} ({source}): no such setting{nearest(name, all_keys())}")
+        raise ConfigError(f"{one_line(name)} ({source}): no such setting{nearest(name, all_keys())}")
     return key
 
 
@@ -133,9 +130,9 @@ def _parsed(key: Key, text: str, source: str) -> Any:
 
 def _assemble(given: Mapping[str, Given]) -> Settings:
     sections: dict[str, dict[str, Any]] = {}
-    for name, (key, one) in {name: (_known(name, one.source), one) for name, one in given.items()}.items():
+    for name, one in given.items():
         section, _, field = name.partition(".")
-        sections.setdefault(section, {})[field] = _checked(key, one)
+        sections.setdefault(section, {})[field] = _checked(all_keys()[name], one)
     complete(sections)
     settings = msgspec.convert(sections, Settings)
     check_consistency(settings)
