@@ -6,6 +6,8 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from processor.config import Settings, declared_topology
@@ -13,7 +15,7 @@ from processor.engine.observer import Observer
 from processor.errors import Unreachable
 from processor.surfaces.cli import main as command_line
 from processor.surfaces.folds import partition_fold
-from processor.surfaces.ports import Broker, FetchProgress, Producer, Reader, TopicAdmin
+from processor.surfaces.ports import Broker, Chunk, FetchProgress, Producer, Reader, TopicAdmin
 from topology import ObservedCluster, Plan
 
 
@@ -53,7 +55,16 @@ class ApacheKafka:
         from processor.backends.kafka import CommittedReader
 
         async with CommittedReader(settings, topics, latest=latest) as reader:
-            yield reader
+
+            class Chunks:
+                async def read(self, timeout_s: float) -> Sequence[Chunk]:
+                    records = await reader.read(timeout_s)
+                    return [
+                        Chunk(topic, partition, list(run))
+                        for (topic, partition), run in groupby(records, key=itemgetter(0, 1))
+                    ]
+
+            yield Chunks()
 
     def start_broker(
         self,

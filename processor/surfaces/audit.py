@@ -137,8 +137,14 @@ class Auditor:
         """Everything read so far agrees, and nothing waits for its counterpart."""
         return self.difference is None and self.settled
 
+    def standing(self) -> str:
+        """One line while records are still arriving."""
+        if self.difference is not None:
+            return self.difference
+        return f"{sum(self.compared.values()):,} committed records equal the replay, {self.missing():,} under way"
+
     def verdict(self) -> str:
-        """One line."""
+        """One line when everything should have arrived."""
         if self.difference is not None:
             return self.difference
         if not self.settled:

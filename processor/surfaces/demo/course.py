@@ -140,7 +140,7 @@ class _View:
                     name: f"partitions {', '.join(map(str, report.running)) or 'none'}"
                     for name, report in self._crew.latest.items()
                 },
-                audit=auditor.verdict(),
+                audit=auditor.standing(),
                 audit_equal=auditor.difference is None,
             ),
         )

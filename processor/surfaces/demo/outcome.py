@@ -122,9 +122,9 @@ def told(outcome: Outcome) -> str:
             f"metrics       {outcome.metrics:,}",
             f"dead letters  {outcome.dead_letters:,}" + (f" ({codes})" if codes else ""),
             f"duplicates    {outcome.duplicates:,} counted, without any other effect",
-            f"explorations  {explorations}; cumulative gain {outcome.cumulative_gain:+.3f}",
+            f"explorations  {explorations}",
+            f"gain          {outcome.cumulative_gain:+.3f}",
             f"commits       {outcome.commits:,}, p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms",
-            f"verdict       {'EQUAL' if outcome.equal_to_replay else 'NOT EQUAL'} to a replay of the input: "
-            f"{outcome.verdict}",
+            f"verdict       {'' if outcome.equal_to_replay else 'NOT EQUAL: '}{outcome.verdict}",
         )
     )

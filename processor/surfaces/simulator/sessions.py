@@ -92,6 +92,7 @@ class SimulatedSession:
         self._retention = 0.5 + 0.5 * next(draw)
         self._restlessness = 1.0 + 4.0 * next(draw) ** 3
         self._memory = [0.0] * family.wells
+        self._memory[start] = 0.9  # the idea has been where it begins for a while
         self._habituation = 0.0
         self._movement = 0.0
         self._steps = 0
