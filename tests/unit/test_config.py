@@ -31,7 +31,9 @@ from processor.config import (
     settings_markdown,
     settings_text,
 )
+from processor.config.consistency import BUILT_IN_PROFILES
 from processor.errors import ConfigError
+from processor.loop.profiles import PROFILE_DEFAULTS
 
 VECTORS = Path(tests.__file__).parent / "vectors"
 
@@ -357,6 +359,12 @@ def test_an_unknown_profile_names_the_known_ones() -> None:
     assert "known: auto, constant, cosine_ramp" in message
     custom = settings_from({"profiles": {"selection": "mine", "custom": {"mine": "a:f"}, "params": {"mine": {"q": 1}}}})
     assert custom.profiles.selection == "mine"
+
+
+def test_the_known_profiles_are_the_loops_own() -> None:
+    assert {name: set(known) for name, known in BUILT_IN_PROFILES.items()} == {
+        name: set(defaults) for name, defaults in PROFILE_DEFAULTS.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,22 @@
+"""The README's generated blocks are what the code declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tests
+from processor.config import settings_markdown
+from topology import declare, topology_markdown
+from topology.blocks import replace_block
+
+README = (Path(tests.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_picture_of_the_topology_is_current() -> None:
+    current = replace_block(README, "topology", topology_markdown(declare()))
+    assert current == README, "run: python -m topology README.md"
+
+
+def test_the_reference_of_the_settings_is_current() -> None:
+    current = replace_block(README, "settings", settings_markdown())
+    assert current == README, "run: python -m processor.config README.md"
