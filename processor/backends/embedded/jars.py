@@ -168,7 +168,7 @@ def _fetch_one(jar: Jar, scratch: Path, home: Path, tally: _Tally) -> None:
         try:
             path = context.project(group, artifact).at_version(version).artifact().resolve()
         except (requests.RequestException, RuntimeError) as error:
-            reason = _one_line(error)
+            reason = _why(error)
             continue
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found == jar.sha256:
@@ -177,10 +177,15 @@ def _fetch_one(jar: Jar, scratch: Path, home: Path, tally: _Tally) -> None:
         reason = f"its SHA-256 is {found[:12]}…, pinned is {jar.sha256[:12]}…"
         tally.add(-path.stat().st_size)
     raise NotFetched(
-        f"cannot fetch {jar.coordinate} from Maven Central: {reason}; connect to the network once, "
-        f"or name a mirror in {REPOSITORY_VARIABLE}"
+        f"cannot fetch {jar.coordinate} from {repository or 'Maven Central'}: {reason}; "
+        f"connect to the network once, or name a mirror in {REPOSITORY_VARIABLE}"
     )
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _why(error: Exception) -> str:
+    """One short line; requests' own would name connection pools and memory addresses."""
+    if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
+        return "it does not answer in time"
+    if "ConnectionError" in type(error).__name__:
+        return "it cannot be reached"
+    return " ".join(str(error).split())[:200]

@@ -8,6 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -16,7 +17,7 @@ from processor.backends.embedded.errors import NotStarted
 from processor.backends.embedded.jars import KAFKA_VERSION, Progress, kafka_jars
 from processor.backends.embedded.java import Jvm
 from processor.backends.embedded.node import KafkaNode
-from processor.backends.embedded.ports import HOST, free_ports
+from processor.backends.embedded.ports import HOST, free_ports, require_free
 from processor.backends.embedded.watchdog import Watchdog
 
 _HEAP_MB = {1: 512, 3: 384}
@@ -81,7 +82,10 @@ class EmbeddedKafka:
         """Fetch what is missing, format once, start all nodes, return when every one is ready.
 
         Raises `BrokerError` (its subclasses name the remedy); nothing is left running then.
+        As a context manager a cluster starts unless it runs already.
         """
+        assert not self.nodes, "the cluster is running"
+        require_free([*self._ports, *self._controller_ports])
         jvm = Jvm(tuple(kafka_jars(self._progress)), self._heap_mb, self._java_options)
         home = self._claim_folder()
         self._watchdog = Watchdog()
@@ -100,9 +104,8 @@ class EmbeddedKafka:
                 )
             )
             cluster_id = _cluster_id(home / "cluster-id")
-            formats = [node.format(cluster_id) for node in self.nodes]
-            for node, process in zip(self.nodes, formats, strict=True):
-                node.formatted(process)
+            with ThreadPoolExecutor(self._count) as pool:
+                list(pool.map(lambda node: node.format(cluster_id), self.nodes))
             for node in self.nodes:
                 node.launch()
             self._await_ready(self.nodes)
@@ -145,13 +148,13 @@ class EmbeddedKafka:
         self._node(number).resume()
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if self.nodes else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -175,12 +178,15 @@ class EmbeddedKafka:
         home = self._folder or Path(self._temporary.name)  # type: ignore[union-attr]
         try:
             home.mkdir(parents=True, exist_ok=True)
-            self._lock = (home / "in-use.lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise NotStarted(f"folder {home} belongs to a running broker: stop that one or choose another") from error
+            lock = (home / "in-use.lock").open("w")
         except OSError as error:
             raise NotStarted(f"folder {home} cannot be used: {error.strerror}; choose another with --folder") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise NotStarted(f"folder {home} belongs to a running broker: stop that one or choose another") from error
+        self._lock = lock
         return home.resolve()
 
     def _release(self) -> None:

@@ -56,22 +56,22 @@ class KafkaNode:
     def address(self) -> str:
         return f"{HOST}:{self.port}"
 
-    def format(self, cluster_id: str) -> subprocess.Popen[bytes] | None:
-        """Begin to lay out the data folder, unless it has been before; the caller waits with `formatted`."""
+    def format(self, cluster_id: str) -> None:
+        """Write the settings and, once in its life, lay out the data folder.
+
+        Raises `NotStarted` with Kafka's own words.
+        """
         data = self.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         lines = {"log.dirs": str(data), **self._properties}
         text = "".join(f"{name}={_escaped(value)}\n" for name, value in lines.items())
-        (self.folder / "server.properties").write_text(text)
+        settings = self.folder / "server.properties"
+        settings.write_text(text)
         if (data / "meta.properties").exists():
-            return None
-        arguments = ["format", "-t", cluster_id, "-c", str(self.folder / "server.properties")]
-        return self._java("kafka.tools.StorageTool", arguments, heap_mb=64)
-
-    def formatted(self, process: subprocess.Popen[bytes] | None) -> None:
-        """Wait for `format`. Raises `NotStarted` with Kafka's own words."""
-        if process is not None and process.wait() != 0:
-            raise NotStarted(f"cannot format {self.folder / 'data'} for Kafka: {self._last_words()}")
+            return
+        arguments = ["format", "-t", cluster_id, "-c", str(settings)]
+        if self._java("kafka.tools.StorageTool", arguments, heap_mb=64).wait() != 0:
+            raise NotStarted(f"cannot format {data} for Kafka: {self._last_words()}")
 
     def launch(self) -> None:
         """Start the process without waiting for it. Raises `NotStarted` when a port is taken."""

@@ -93,7 +93,7 @@ class StandInBroker:
             self._temporary = None
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if self._process is not None else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()

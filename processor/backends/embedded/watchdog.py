@@ -8,6 +8,7 @@ pipe; at the pipe's end, or when its parent has changed, it kills what is still 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 
@@ -15,8 +16,11 @@ import sys
 _PROGRAM = """
 import os, select, signal, sys
 parent, alive, rest = int(sys.argv[1]), set(), b""
-while os.getppid() == parent:  # a forked child of the parent may keep the pipe open
-    if not select.select([0], [], [], 0.5)[0]:
+while True:
+    orphaned = os.getppid() != parent  # a forked child of the parent may keep the pipe open
+    if not select.select([0], [], [], 0.0 if orphaned else 0.5)[0]:
+        if orphaned:
+            break
         continue
     piece = os.read(0, 4096)
     if not piece:
@@ -36,8 +40,6 @@ class Watchdog:
     """Kills the processes given to it when this process ends without `close()`; `close()` lets them be."""
 
     def __init__(self) -> None:
-        import os
-
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PROGRAM, str(os.getpid())],
             stdin=subprocess.PIPE,

