@@ -82,23 +82,31 @@ class Runner:
 
         Raises `Refused` (and its kinds) where work is impossible; any other exception is a defect.
         """
-        watcher = asyncio.create_task(self._watch(stop))
+        work = asyncio.create_task(self._work())
+        stopped = asyncio.create_task(stop.wait())
         try:
-            self._epoch = await self._cluster.open_epoch()
-            self._input = await self._cluster.open_input(self._wake.set)
-            self._membership = await self._cluster.join(self)
-            while not self._stopping:
-                await self._turn(self._input, self._membership)
-            # What is computed is committed under the token that is still valid, so that nobody has to repeat it.
-            await asyncio.wait({asyncio.create_task(self._drain())}, timeout=self._tuning.shutdown_timeout_s)
+            await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            self._stopping = True
+            self._wake.set()
+            done, _ = await asyncio.wait({work}, timeout=self._tuning.shutdown_timeout_s)
+            if done:
+                work.result()
+            else:
+                log.warning("not finished within the grace; what was not committed is computed again elsewhere")
         finally:
-            watcher.cancel()
+            for task in (work, stopped):
+                task.cancel()
+            await asyncio.gather(work, stopped, return_exceptions=True)
             await self._leave()
 
-    async def _watch(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._stopping = True
-        self._wake.set()
+    async def _work(self) -> None:
+        self._epoch = await self._cluster.open_epoch()
+        self._input = await self._cluster.open_input(self._wake.set)
+        self._membership = await self._cluster.join(self)
+        while not self._stopping:
+            await self._turn(self._input, self._membership)
+        # What is computed is committed under the token that is still valid, so that nobody has to repeat it.
+        await self._drain()
 
     async def _leave(self) -> None:
         for restore in self._restores.values():

@@ -133,7 +133,7 @@ class CommittedReader:
             if not partitions:
                 await self._close()
                 raise Refused(f"missing topic: {topic}; create it with `creative-feedback topics apply`")
-            reader = Reader(self._connection, topic, self._arrived.set, self._losing(topic))
+            reader = Reader(self._connection, topic, self._arrived.set, lambda _, why: self._lost.append(why))
             self._readers[topic] = reader
             for partition in sorted(partitions):
                 reader.seek(partition, await list_offset(self._connection, topic, partition, which))
@@ -146,9 +146,6 @@ class CommittedReader:
         for reader in self._readers.values():
             await reader.close()
         await self._connection.close()
-
-    def _losing(self, topic: str) -> Any:
-        return lambda partition, offset: self._lost.append(f"{topic}-{partition} no longer holds offset {offset}")
 
     async def read(self, timeout_s: float) -> Sequence[CommittedRecord]:
         """What has arrived, in order per partition; empty after ``timeout_s`` without anything."""

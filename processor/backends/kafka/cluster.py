@@ -27,22 +27,16 @@ class KafkaInput:
     """The engine's `Input`: one reader over the input topic."""
 
     def __init__(self, connection: Connection, topic: str, wake: Callable[[], None]) -> None:
-        self._topic = topic
-        self._lost: list[tuple[int, int]] = []
-        self._reader = Reader(connection, topic, wake, lambda partition, offset: self._lost.append((partition, offset)))
+        self._lost: list[tuple[int, str]] = []
+        self._reader = Reader(connection, topic, wake, lambda partition, why: self._lost.append((partition, why)))
         self.seek = self._reader.seek
         self.forget = self._reader.forget
         self.lag = self._reader.lag
 
     def take(self, max_records: int, only: int | None = None) -> list[Fetched]:
-        """What is here; raises `InputLost` for a partition whose next offset the broker does not have."""
+        """What is here; raises `InputLost` for a partition that cannot be read on."""
         if self._lost:
-            partition, offset = self._lost.pop()
-            raise InputLost(
-                partition,
-                f"input {self._topic}-{partition} does not hold offset {offset} any more: retention or a truncation "
-                "removed it; lengthen retention, then `creative-feedback reset` to accept the gap",
-            )
+            raise InputLost(*self._lost.pop())
         return [Fetched(*part) for part in self._reader.take(max_records, only)]
 
     async def close(self) -> None:
@@ -116,9 +110,9 @@ class KafkaCluster:
         """From the earliest offset until the position is past the barrier, however long that takes."""
         topic = self._topics.changelog
         arrived = asyncio.Event()
-        lost: list[int] = []
+        lost: list[str] = []
         start = await list_offset(self.store_connection, topic, partition, EARLIEST)
-        reader = Reader(self.store_connection, topic, arrived.set, lambda _, offset: lost.append(offset))
+        reader = Reader(self.store_connection, topic, arrived.set, lambda _, why: lost.append(why))
         try:
             reader.seek(partition, start)
             while not lost:
@@ -140,7 +134,7 @@ class KafkaCluster:
                     await self.store_connection.refresh()
         finally:
             await reader.close()
-        log.warning("changelog %s-%d: offset %d is gone, reading again", topic, partition, lost[0])
+        log.warning("changelog: %s; reading again", lost[0])
         return False
 
     async def input_bounds(self, partition: int) -> tuple[int, int]:
@@ -152,8 +146,8 @@ class KafkaCluster:
     async def input_record(self, partition: int, offset: int) -> InputRecord | None:
         """The record at that offset."""
         arrived = asyncio.Event()
-        gone: list[int] = []
-        reader = Reader(self.store_connection, self._topics.state, arrived.set, lambda _, lost: gone.append(lost))
+        gone: list[str] = []
+        reader = Reader(self.store_connection, self._topics.state, arrived.set, lambda _, why: gone.append(why))
         try:
             reader.seek(partition, offset)
             while not gone:

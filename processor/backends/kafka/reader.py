@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import CorruptRecordException
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
@@ -46,8 +47,34 @@ WAIT_MS = 250
 class RawRecords(PartitionRecords):
     """The client's unpacking (control batches, aborted transactions, checksums) without its record class."""
 
-    def _consumer_record(self, tp: Any, record: Any) -> Any:
-        return record
+    def read(self) -> list[Any]:
+        """All visible records; afterwards ``next_fetch_offset`` is behind them and behind control records."""
+        return list(self._records_iterator)
+
+    def _unpack_records(self) -> Any:
+        """The client's own, without a Python step for each record."""
+        first_wanted = self.next_fetch_offset
+        while self._records.has_next():
+            batch = self._records.next_batch()
+            if not batch.validate_crc():
+                raise CorruptRecordException(f"invalid checksum in {self._tp}")
+            behind = batch.next_offset
+            if self._visible(batch):
+                records = list(batch)
+                if records and records[0].offset < first_wanted:
+                    # A batch is fetched whole, also where the position lies inside it.
+                    records = [record for record in records if record.offset >= first_wanted]
+                yield from records
+            self.next_fetch_offset = behind
+
+    def _visible(self, batch: Any) -> bool:
+        if batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)  # type: ignore[no-untyped-call]
+            if batch.is_control_batch and self._contains_abort_marker(batch):  # type: ignore[no-untyped-call]
+                self._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+                return False
+        return not batch.is_control_batch
 
 
 class _Cursor:
@@ -67,12 +94,12 @@ class _Cursor:
 class Reader:
     """Fetches partitions of one topic, read_committed.
 
-    ``wake`` is called whenever there is something to `take`.  A partition whose next offset the broker does not have is
-    reported through ``lost`` with the offset and not read any further.
+    ``wake`` is called whenever there is something to `take`.  A partition that cannot be read on (the broker does not
+    have the next offset, or it holds what no client can decode) is reported through ``lost`` and not read any further.
     """
 
     def __init__(
-        self, connection: Connection, topic: str, wake: Callable[[], None], lost: Callable[[int, int], None]
+        self, connection: Connection, topic: str, wake: Callable[[], None], lost: Callable[[int, str], None]
     ) -> None:
         self._connection = connection
         self._topic = topic
@@ -210,7 +237,11 @@ class Reader:
             return True
         if code == OFFSET_OUT_OF_RANGE:
             self.forget(partition)
-            self._lost(partition, cursor.fetch_offset)
+            self._lost(
+                partition,
+                f"{self._topic}-{partition} does not hold offset {cursor.fetch_offset}: retention or a truncation "
+                "removed it; lengthen retention, then `creative-feedback reset` to accept the gap",
+            )
             self._wake()
             return False
         if code in UNAUTHORIZED:
@@ -232,7 +263,19 @@ class Reader:
             True,
             READ_COMMITTED,
         )
-        records = list(unpacked)
+        try:
+            records = unpacked.read()
+        except CorruptRecordException as error:
+            # Damaged on the way: fetched again.  Damaged in the log: the partition stands, and its lag says so.
+            log.warning("%s", error)
+            return True
+        except Exception as error:
+            self.forget(partition)
+            self._lost(
+                partition, f"{self._topic}-{partition} offset {unpacked.next_fetch_offset}: unreadable: {error!r}"
+            )
+            self._wake()
+            return False
         behind = unpacked.next_fetch_offset
         if behind != cursor.fetch_offset:
             size = len(data)
@@ -250,7 +293,9 @@ async def list_offset(connection: Connection, topic: str, partition: int, which:
         leader = connection.leader(topic, partition)
         if leader is not None:
             try:
-                reply = await connection.send(leader, OffsetRequest(-1, 0, [(topic, [(partition, which)])]))
+                request = OffsetRequest(-1, 0, [(topic, [(partition, which)])])
+                # A connection serves one request at a time: not behind a fetch that waits for records.
+                reply = await connection.send(leader, request, coordination=True)
             except (NotSent, InDoubt):
                 await connection.refresh()
                 continue

@@ -36,7 +36,7 @@ async def produce_plain(connection: Connection, topic: str, partition: int, reco
             await connection.refresh()
             continue
         try:
-            reply = await connection.send(leader, request)
+            reply = await connection.send(leader, request, coordination=True)
         except (NotSent, InDoubt):
             await connection.refresh()
             continue
