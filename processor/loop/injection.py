@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import UNSET
 
@@ -27,6 +28,14 @@ def performance(weights: Sequence[float], novelty: float, aesthetic_score: float
     return weights[0] * novelty + weights[1] * aesthetic_score - weights[2] * volatility
 
 
+class Forecast(NamedTuple):
+    """w·x as it is and clipped to [0, 1] (None without a model), and the amplitude to use."""
+
+    raw: float | None
+    predicted_gain: float | None
+    factor: float
+
+
 class Injector:
     """Decides explorations and learns from them, under one configuration."""
 
@@ -43,11 +52,9 @@ class Injector:
         n, a, v = reading.novelty, reading.aesthetic_score, reading.volatility
         base = entropy.base_factor(n, a)
         duration = entropy.duration_steps(n, loop.min_exploration_steps, loop.max_exploration_steps)
-        relative_duration = duration / loop.max_exploration_steps
-        experience = min(session.completed, MAX_EXPERIENCE) / 100
-        model = self.shared_model if self.shared_model is not None else session.model
-        proposed = (n, a, v, base, relative_duration, experience)
-        raw, predicted, factor = self.forecast(session, model, proposed)
+        forecast = self.forecast(session, event, reading, base, duration)
+        factor = forecast.factor
+        model = self.model(session)
         choice = self.choose(session, event, reading)
         profile = choice.profile
         params = self.parameters(profile, n, v)
@@ -59,9 +66,9 @@ class Injector:
             base_factor=base,
             entropy_factor=factor,
             duration_steps=duration,
-            features=(n, a, v, factor, relative_duration, experience),
+            features=self.features(session, reading, factor, duration),
             performance_before=performance(rules.weights, n, a, v),
-            predicted_gain=predicted,
+            predicted_gain=forecast.predicted_gain,
             model_version=0 if model is None else model.version,
         )
         session.exploration = exploration
@@ -71,7 +78,7 @@ class Injector:
         session.streak = 0
         session.ledger_dirty = True
         multiplier, failure = self.multiplier(exploration, 0)
-        current = min(1.0, max(0.0, factor * multiplier))
+        current = self.current_factor(exploration, multiplier)
         warnings = [*(reading.warnings or ()), *(code for code in (choice.warning, failure) if code is not None)]
         action = Action(
             session.session_id,
@@ -92,7 +99,7 @@ class Injector:
             duration,
             base,
             1.5 * factor,
-            predicted,
+            forecast.predicted_gain,
             True,
             True,
             STABLE,
@@ -102,10 +109,10 @@ class Injector:
                 signals_of(event.state, reading),
                 self.triggers(reading, steps),
                 choice.rule,
-                list(proposed),
+                list(self.features(session, reading, base, duration)),
                 base,
                 factor,
-                UNSET if raw is None else raw,
+                UNSET if forecast.raw is None else forecast.raw,
             )
         return action, warnings or None
 
@@ -135,26 +142,48 @@ class Injector:
             },
         }
 
-    def forecast(
-        self, session: Session, model: QualityModel | None, features: Sequence[float]
-    ) -> tuple[float | None, float | None, float]:
-        """Raw prediction, predicted gain (both None without a model) and the adjusted amplitude."""
-        quality = self.rules.settings.quality
-        base = features[3]
+    def model(self, session: Session) -> QualityModel | None:
+        """The model that serves `session`, if there is one yet."""
+        return session.model if self.shared_model is None else self.shared_model
+
+    def features(self, session: Session, reading: Reading, factor: float, duration: int) -> tuple[float, ...]:
+        """The six inputs of the quality model for an injection of `factor` over `duration` steps."""
+        return (
+            reading.novelty,
+            reading.aesthetic_score,
+            reading.volatility,
+            factor,
+            duration / self.rules.settings.loop.max_exploration_steps,
+            min(session.completed, MAX_EXPERIENCE) / MAX_EXPERIENCE,
+        )
+
+    def forecast(self, session: Session, event: StateEvent, reading: Reading, base: float, duration: int) -> Forecast:
+        """What the model expects of an injection with amplitude `base`, and the amplitude to use."""
         if session.group == "default":
-            return None, DEFAULT_PREDICTED_GAIN, base
+            return Forecast(None, DEFAULT_PREDICTED_GAIN, base)
+        model = self.model(session)
         weights = self.rules.model.prior
         if model is not None and model.weights is not None:
             weights = model.weights
         if weights is None:
-            return None, None, base
-        raw = raw_prediction(weights, features)
+            return Forecast(None, None, base)
+        raw = raw_prediction(weights, self.features(session, reading, base, duration))
         predicted = min(1.0, max(0.0, raw))
-        if predicted < quality.low_gain:
-            return raw, predicted, entropy.clip_amplitude(base * quality.low_gain_multiplier)
-        if predicted > quality.high_gain:
-            return raw, predicted, entropy.clip_amplitude(base * quality.high_gain_multiplier)
-        return raw, predicted, base
+        return Forecast(raw, predicted, self.adjusted(base, predicted))
+
+    def adjusted(self, base: float, predicted_gain: float) -> float:
+        """The amplitude after the model's adjustment: less where little is expected, more where much is."""
+        quality = self.rules.settings.quality
+        if predicted_gain < quality.low_gain:
+            return entropy.clip_amplitude(base * quality.low_gain_multiplier)
+        if predicted_gain > quality.high_gain:
+            return entropy.clip_amplitude(base * quality.high_gain_multiplier)
+        return base
+
+    @staticmethod
+    def current_factor(exploration: Exploration, multiplier: float) -> float:
+        """The entropy to apply now, 0 to 1."""
+        return min(1.0, max(0.0, exploration.entropy_factor * multiplier))
 
     def choose(self, session: Session, event: StateEvent, reading: Reading) -> Choice:
         """The profile for this injection."""

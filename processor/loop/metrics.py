@@ -20,14 +20,14 @@ class MetricWriter:
         self.include_history = streaming.include_history
         self.include_predictions = streaming.include_predictions
 
-    def metric(self, session: Session, action: Action, novelty: float, aesthetic_score: float) -> Metric:
+    def metric(self, session: Session, action: Action) -> Metric:
         """The metric of the event that `action` answers, after its transition; takes a stream sequence number."""
         metric = Metric(
             session.session_id,
             session.mode,
             session.steps_in_mode,
             session.cumulative_gain,
-            self.trend(session, novelty, aesthetic_score),
+            self.trend(session),
             session.stream_sequence,
             action.timestamp,
         )
@@ -52,15 +52,19 @@ class MetricWriter:
             metric.completed_injection = action.completed_injection
         return metric
 
-    def trend(self, session: Session, novelty: float, aesthetic_score: float) -> PerformanceTrend:
-        """Change per step from the window's first point to the last one, which is given."""
-        first = max(session.points_from, session.step - self.trend_window)
-        intervals = session.step - first - 1
+    def trend(self, session: Session) -> PerformanceTrend:
+        """Change per step from the window's first point to its last one."""
+        step = session.step
+        first = max(session.points_from, step - self.trend_window)
+        intervals = step - first - 1
         if intervals < 1:
             return PerformanceTrend(0.0, 0.0)
-        slot = first % self.capacity * 2
         points = session.points
-        return PerformanceTrend((novelty - points[slot]) / intervals, (aesthetic_score - points[slot + 1]) / intervals)
+        start = first % self.capacity * 2
+        end = (step - 1) % self.capacity * 2
+        return PerformanceTrend(
+            (points[end] - points[start]) / intervals, (points[end + 1] - points[start + 1]) / intervals
+        )
 
     def history(self, session: Session) -> list[HistoryPoint]:
         """The last 1000 points, oldest first."""

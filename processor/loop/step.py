@@ -206,7 +206,7 @@ class FeedbackLoop:
         if self.experiment is not None:
             action.experiment = Experiment(self.experiment.mode, session.group)  # type: ignore[arg-type]
         if interval and (changed or step % interval == 0):
-            return action, self.metrics.metric(session, action, n, a)
+            return action, self.metrics.metric(session, action)
         return action, None
 
     def refusal(self, session: Session | None, event: StateEvent, error: str) -> Action:
