@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -18,9 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from processor.errors import ConfigError, Unreachable
 from processor.surfaces.cli.options import Json
-
-FetchProgress = Callable[[int, int], None]
-"""Bytes present and bytes in all, while Kafka's jars are being fetched."""
+from processor.surfaces.ports import Broker, FetchProgress, Kafka
 
 _LOOK_INTERVAL_S = 0.5
 
@@ -29,32 +27,11 @@ broker_app = typer.Typer(
 )
 
 
-class RunningBroker(Protocol):
-    """A broker beside this process, stopped at the end of its context."""
+class RunningBroker(Broker, Protocol):
+    """The broker of `Kafka.start_broker`, which also tells when it has ended by itself."""
 
-    @property
-    def bootstrap_servers(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def why_fallback(self) -> str | None: ...
     @property
     def alive(self) -> bool: ...
-
-
-class BrokerStarter(Protocol):
-    """What this command asks of the context's object; ``app`` binds the embedded broker."""
-
-    def start_broker(
-        self,
-        *,
-        nodes: int,
-        port: int,
-        folder: Path | None,
-        properties: Mapping[str, str],
-        progress: FetchProgress,
-    ) -> AbstractContextManager[RunningBroker]:
-        """Start and return when ready; raises `Unreachable` with the remedy in one line."""
 
 
 @broker_app.callback()
@@ -104,10 +81,10 @@ def start(
         raise ConfigError(f"--nodes {nodes}: choose 1 or 3")
     properties = _properties(overrides or [])
     with _terminated_like_interrupted(), _fetch_progress() as progress:
-        running = cast(BrokerStarter, ctx.obj).start_broker(
+        started = cast(Kafka, ctx.obj).start_broker(
             nodes=nodes, port=port, folder=folder, properties=properties, progress=progress
         )
-        with running as kafka:
+        with cast(AbstractContextManager[RunningBroker], started) as kafka:
             _announce(kafka, folder, as_json)
             _wait_while_alive(kafka)
 
@@ -188,4 +165,5 @@ def _fetch_progress() -> Iterator[FetchProgress]:
     try:
         yield show
     finally:
-        bar.stop()
+        if bar.live.is_started:  # stopping it unstarted would print an empty line
+            bar.stop()
