@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,16 @@ from schemas.dead_letters import dead_letter_headers
 from schemas.errors import InvalidRecord
 from schemas.events import StateFields
 from schemas.metrics import CurrentInjection, HistoryPoint, Metric, PerformanceTrend
+from schemas.progress import Progress, encode_progress
+from schemas.state_records import (
+    BlockRecord,
+    ExplorationRecord,
+    LedgerRecord,
+    ModelRecord,
+    SessionRecord,
+    encode_state,
+    pack_floats,
+)
 
 COMPLETED = CompletedInjection(
     injection_id="s1:0",
@@ -160,6 +171,72 @@ RECORDS: Mapping[str, Action | Metric] = {
         completed_injection=ABORTED,
     ),
 }
+EXPLORATION = ExplorationRecord(
+    injection_id="s1:0",
+    profile="pulse",
+    params={"frequency": 3.0},
+    base_factor=0.525,
+    entropy_factor=0.63,
+    duration_steps=200,
+    features=(0.5, 0.5, 0.25, 0.525, 1.0, 0.04),
+    performance_before=0.5,
+    predicted_gain=0.55,
+    model_version=3,
+    steps_executed=17,
+    creative_gain=0.125,
+)
+STATE_RECORDS: Mapping[str, SessionRecord | LedgerRecord | ModelRecord | BlockRecord] = {
+    "state-session": SessionRecord(
+        format=1,
+        mode=1,
+        steps_in_mode=17,
+        step=68,
+        last_sequence=42,
+        last_time_ms=1_767_225_600_000,
+        last_offset=9,
+        baseline=0.75,
+        streak=1,
+        stream_sequence=6,
+        group=-1,
+        point_capacity=112,
+        points_from=64,
+        open_points=pack_floats(array("d", [0.4, 0.5, 0.25, 0.75])),
+        open_stamps=["2026-01-01T00:00:00Z", None],
+    ),
+    "state-ledger": LedgerRecord(
+        format=1,
+        total_injections=3,
+        completed=1,
+        aborted=1,
+        successful=1,
+        emergency_stops=1,
+        cumulative_gain=0.125,
+        recent_gains=(0.125,),
+        exploration=EXPLORATION,
+    ),
+    "state-model": ModelRecord(
+        format=1,
+        count=41,
+        retained_from=0,
+        since_fit=1,
+        version=3,
+        weights=(0.1, 0.2, -0.3, 0.4, 0.0, 5e-324),
+        capacity=512,
+        open_samples=pack_floats(array("d", [0.5, 0.5, 0.25, 0.63, 1.0, 0.04, 0.1125])),
+    ),
+    "state-block": BlockRecord(
+        format=1, number=4, values=pack_floats(array("d", [0.5, -0.5])), stamps=["2026-01-01T00:00:00Z", None]
+    ),
+}
+PROGRESS = Progress(
+    format=1,
+    application_version="0.1.0",
+    partition_count=8,
+    next_offset=10,
+    anchor_offset=9,
+    anchor_hash=b"\x00\x01\x02\x03",
+    marks=b"marks",
+)
 STATE_EVENT = {
     "session_id": "s1",
     "sequence": 42,
@@ -181,6 +258,9 @@ def golden_files() -> dict[str, bytes]:
         "state-event.msgpack": msgspec.msgpack.encode(STATE_EVENT),
         "dead-letter-headers.json": msgspec.json.encode(_dead_letter()),
     }
+    files["progress.msgpack"] = encode_progress(PROGRESS)
+    for name, state in STATE_RECORDS.items():
+        files[f"{name}.msgpack"] = encode_state(state)
     for name, record in RECORDS.items():
         files[f"{name}.json"] = encode(record)
         files[f"{name}.msgpack"] = encode(record, msgpack=True)

@@ -15,7 +15,9 @@ from schemas.codec import decode_action, decode_metric, encode
 from schemas.dead_letters import DeadLetterHeaders
 from schemas.events import StateFields, decode_event
 from schemas.metrics import CurrentInjection, HistoryPoint, Metric, PerformanceTrend
-from tests.golden.samples import RECORDS, golden_files
+from schemas.progress import decode_progress, encode_progress
+from schemas.state_records import decode_state, encode_state
+from tests.golden.samples import RECORDS, STATE_RECORDS, golden_files
 
 FOLDER = Path(tests.golden.__file__).parent
 VERSIONS = sorted(
@@ -63,6 +65,24 @@ def test_every_kept_event_is_read_with_all_its_fields(version: str, msgpack: boo
 def test_every_kept_dead_letter_has_headers_of_today(version: str) -> None:
     headers = dict(json.loads((FOLDER / version / "dead-letter-headers.json").read_bytes()))
     assert msgspec.convert(headers, DeadLetterHeaders).source_offset == "9"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", sorted(STATE_RECORDS))
+def test_every_kept_state_record_is_restored(version: str, name: str) -> None:
+    """By the changelog's rule: fields are only added, so what was kept is a prefix of what is known today."""
+    value = (FOLDER / version / f"{name}.msgpack").read_bytes()
+    restored = decode_state(value, type(STATE_RECORDS[name]))  # type: ignore[type-var]
+    kept = msgspec.msgpack.decode(value)
+    assert msgspec.msgpack.decode(encode_state(restored))[: len(kept)] == kept
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_kept_progress_record_is_restored(version: str) -> None:
+    value = (FOLDER / version / "progress.msgpack").read_bytes()
+    assert decode_progress(value).next_offset == 10
+    kept = msgspec.msgpack.decode(value)
+    assert msgspec.msgpack.decode(encode_progress(decode_progress(value)))[: len(kept)] == kept
 
 
 def test_the_newest_version_is_what_is_written_today() -> None:
