@@ -6,6 +6,7 @@ Errors leave a command as exceptions; `main` turns them into one line on stderr 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -59,6 +60,8 @@ def creative_feedback(
     """
     if debug:
         os.environ[DEBUG_VARIABLE] = "1"
+    # What the client warns of (a topic not known yet, a rebalance) is the engine's to judge and to tell.
+    logging.getLogger("aiokafka").setLevel(logging.INFO if debugging() else logging.CRITICAL)
 
 
 def settings() -> None:

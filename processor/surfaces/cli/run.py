@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -13,9 +14,12 @@ import msgspec
 import typer
 
 from processor.config import Settings
-from processor.surfaces.cli.event_loop import run_async
+from processor.surfaces.cli.event_loop import cancelled, run_async
+from processor.surfaces.cli.exits import debugging
 from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
 from processor.surfaces.cli.signals import stop_on_signals
+from processor.surfaces.folds import partition_fold
+from processor.surfaces.logs import configure_logging
 from processor.surfaces.ports import Kafka
 from processor.surfaces.report import ReportedSecond
 from processor.surfaces.supervisor import Supervisor, Worker
@@ -51,11 +55,13 @@ def run(
     The first signal commits what is computed, leaves the group and exits 0; a second one exits at once, safely.
     With --workers N this process supervises N processes with the instance ids ID-0 … ID-(N-1): one that
     crashes is restarted after a pause that doubles from 0.5 s to 30 s; one that ends for good (exit 2 or 3) stops all.
-    Logs go to stderr. With --json a report of every second goes to stdout.
+    Logs go to stderr, as JSON where it is no terminal. With --json a report of every second goes to stdout.
 
     The topics must exist: see creative-feedback topics apply.
     """
     settings = gather_settings(config, overrides)
+    partition_fold(settings, 0)  # names that only the loop can check are refused before anything is started
+    configure_logging(logging.DEBUG if debugging() else logging.INFO)
     name = instance or settings.engine.instance_id or socket.gethostname()
     if workers > 1:
         command = _worker_command(ctx, as_json)
@@ -87,7 +93,7 @@ async def _supervise(settings: Settings, crew: list[Worker], with_parent: bool) 
     async with AsyncExitStack() as stack:
         stack.enter_context(stop_on_signals(stop, second=supervisor.kill))
         if with_parent:
-            stack.push_async_callback(_cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
+            stack.push_async_callback(cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
         return await supervisor.run(stop)
 
 
@@ -97,10 +103,10 @@ async def _work(kafka: Kafka, settings: Settings, name: str, as_json: bool, with
     async with AsyncExitStack() as stack:
         stack.enter_context(stop_on_signals(stop))
         if with_parent:
-            stack.push_async_callback(_cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
+            stack.push_async_callback(cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
         if as_json:
             stack.callback(_print_report, report)
-            stack.push_async_callback(_cancelled, asyncio.create_task(_report_every_second(report)))
+            stack.push_async_callback(cancelled, asyncio.create_task(_report_every_second(report)))
         await kafka.run(settings, report, stop)
 
 
@@ -122,9 +128,3 @@ async def _stop_at_end_of_stdin(stop: asyncio.Event) -> None:
     while await reader.read(4096):
         pass
     stop.set()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime
 from itertools import islice
 from time import perf_counter
 from typing import Annotated, cast
@@ -15,7 +16,7 @@ import typer
 
 from processor.config import Settings
 from processor.errors import ConfigError
-from processor.surfaces.cli.event_loop import run_async
+from processor.surfaces.cli.event_loop import cancelled, run_async
 from processor.surfaces.cli.files import STANDARD_STREAM, sink
 from processor.surfaces.cli.options import Config, Json, Overrides, Seed, gather_settings
 from processor.surfaces.cli.signals import stop_on_signals
@@ -77,7 +78,15 @@ def simulate(
         bool,
         typer.Option("--open-loop", help="Do not listen to the actions; prepare the events and send, for load."),
     ] = False,
-    prefix: Annotated[str, typer.Option("--prefix", help="Session ids are PREFIX and a number.")] = "sim-",
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix",
+            help="Session ids are PREFIX and a number; by default sim- in a file, and with the time of day on a "
+            "topic, where a known session's numbers would be duplicates.",
+            show_default=False,
+        ),
+    ] = None,
     config: Config = None,
     overrides: Overrides = None,
     as_json: Json = False,
@@ -92,21 +101,22 @@ def simulate(
     """
     more = {"topics.state": topic} if topic is not None else None
     settings = gather_settings(config, overrides, more)
+    if prefix is None:
+        prefix = "sim-" if to_file is not None else f"sim-{datetime.now(UTC):%d%H%M%S}-"
     population = Population(
         sessions, seed, families=families_named(family or ()), imperfections=imperfections, prefix=prefix
     )
     if not open_loop and rate == FULL_THROTTLE and to_file is None:
         raise ConfigError("--rate 0 outruns every answer: add --open-loop, or choose a rate")
-    started = perf_counter()
     if to_file is not None:
         if events is None:
             raise ConfigError("--to-file needs --events: a file has an end")
+        started = perf_counter()
         _write(population, settings, events, to_file)
-        sent = events
+        sent, seconds = events, perf_counter() - started
     else:
         quota = Quota(rate, events, duration)
-        sent = run_async(_send(cast(Kafka, ctx.obj), settings, population, quota, open_loop))
-    seconds = perf_counter() - started
+        sent, seconds = run_async(_send(cast(Kafka, ctx.obj), settings, population, quota, open_loop))
     told = {
         "events": sent,
         "sessions": sessions,
@@ -116,7 +126,10 @@ def simulate(
     if as_json and to_file != STANDARD_STREAM:
         sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     else:
-        print(f"{sent:,} events of {sessions:,} sessions in {seconds:.1f} s", file=sys.stderr)
+        print(
+            f"{sent:,} events of {sessions:,} sessions in {seconds:.1f} s ({told['events_per_s']:,.0f}/s)",
+            file=sys.stderr,
+        )
 
 
 def _write(population: Population, settings: Settings, events: int, name: str) -> None:
@@ -127,17 +140,21 @@ def _write(population: Population, settings: Settings, events: int, name: str) -
             out.write(value + b"\n")
 
 
-async def _send(kafka: Kafka, settings: Settings, population: Population, quota: Quota, open_loop: bool) -> int:
+async def _send(
+    kafka: Kafka, settings: Settings, population: Population, quota: Quota, open_loop: bool
+) -> tuple[int, float]:
+    """Events sent and acknowledged, and the seconds that took without preparation."""
     stop = asyncio.Event()
     source: Iterator[Event] = spoken(population)
     async with AsyncExitStack() as stack:
         stack.enter_context(stop_on_signals(stop))
         producer = await stack.enter_async_context(kafka.producer(settings))
-        if open_loop:
-            if quota.events is not None and quota.events <= PREPARED_EVENTS:
-                source = iter(list(islice(source, quota.events)))
-        else:
+        if not open_loop:
             answers = await stack.enter_async_context(kafka.reader(settings, [settings.topics.actions], latest=True))
             listening = asyncio.create_task(listen(population, answers))
-            stack.callback(listening.cancel)
-        return await send_paced(source, producer, quota, stop)
+            stack.push_async_callback(cancelled, listening)
+        elif quota.events is not None and quota.events <= PREPARED_EVENTS:
+            source = iter(list(islice(source, quota.events)))
+        started = perf_counter()
+        sent = await send_paced(source, producer, quota, stop)
+        return sent, perf_counter() - started

@@ -84,5 +84,8 @@ def _show(planned: Plan, as_json: bool) -> None:
 
 
 def _refuse(planned: Plan) -> None:
+    """One line for the first refusal; the plan, printed before, names them all."""
     if planned.refusals:
-        raise Refused("; ".join(str(refusal) for refusal in planned.refusals))
+        first, *others = planned.refusals
+        more = f" (and {len(others)} more refused)" if others else ""
+        raise Refused(f"{first.name}: {first.message}{more}")
