@@ -109,10 +109,12 @@ class EmbeddedKafka:
             for node in self.nodes:
                 node.launch()
             self._await_ready(self.nodes)
-        except BaseException:
+        except BaseException as error:
             for node in self.nodes:
                 node.kill()
             self._release()
+            if isinstance(error, OSError):
+                raise _folder_refused(home, error) from error
             raise
         return self
 
@@ -180,7 +182,7 @@ class EmbeddedKafka:
             home.mkdir(parents=True, exist_ok=True)
             lock = (home / "in-use.lock").open("w")
         except OSError as error:
-            raise NotStarted(f"folder {home} cannot be used: {error.strerror}; choose another with --folder") from error
+            raise _folder_refused(home, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -241,6 +243,11 @@ def broker_properties(number: int, ports: Sequence[int], controller_ports: Seque
         # The default of 128 MiB would be a third of the heap; this is enough for 600,000 keys a pass.
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     }
+
+
+def _folder_refused(home: Path, error: OSError) -> NotStarted:
+    reason = error.strerror or str(error)
+    return NotStarted(f"folder {home} cannot be used: {reason}; free it or choose another with --folder")
 
 
 def _cluster_id(file: Path) -> str:
