@@ -17,6 +17,7 @@ from time import monotonic
 from msgspec import Struct
 
 SUCCESS = 0
+FAILURE = 1
 LASTING = frozenset({2, 3})
 
 
@@ -60,7 +61,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> int:
-        """Returns the exit code: 0 where every worker ended well after ``stop``."""
+        """Returns the exit code: 0 where every worker ended well after ``stop``, 1 where one did not or was killed."""
         following = asyncio.create_task(self._follow(stop))
         try:
             codes = await asyncio.gather(*(self._keep(worker) for worker in self._workers))
@@ -69,7 +70,7 @@ class Supervisor:
             self.kill()
         if self._verdict is not None:
             return self._verdict
-        return next((code for code in codes if code != SUCCESS), SUCCESS)
+        return FAILURE if any(codes) else SUCCESS
 
     def kill(self) -> None:
         """End every worker at once: what they had not committed is computed again by whoever comes next."""
