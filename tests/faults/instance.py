@@ -1,0 +1,177 @@
+"""One worker process, seen from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from processor.config import Settings
+from tests.faults.points import Fault
+
+ROOT = Path(__file__).resolve().parents[2]
+WAIT_S = 40.0
+TOLD_LINES = 25
+MOST_LINE_BYTES = 1024 * 1024
+
+Line = dict[str, Any]
+
+
+class Instance:
+    """A worker process and its journal; `start` it, and in the end `kill` it or let it end.
+
+    ``changed`` is notified of every journal line and of the end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        faults: Sequence[Fault],
+        folder: Path,
+        name: str,
+        changed: asyncio.Condition,
+        patience_s: float | None = None,
+    ) -> None:
+        self.name = name
+        self.journal: list[Line] = []
+        self._plan = folder / f"{name}.plan.json"
+        plan = {"settings": settings, "faults": list(faults), "patience_s": patience_s}
+        self._plan.write_bytes(msgspec.json.encode(plan))
+        self.log_file = folder / f"{name}.log"
+        self._log: IO[bytes] | None = None
+        self._process: asyncio.subprocess.Process
+        self._reading: asyncio.Task[None]
+        self._changed = changed
+        self._over = False  # the journal is read to its end
+
+    async def start(self) -> None:
+        """Start the process; its journal is read from now on."""
+        self._log = self.log_file.open("wb")
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.faults.worker",
+            str(self._plan),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._log,
+            cwd=ROOT,
+            limit=MOST_LINE_BYTES,
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        """The process is gone."""
+        return self._process.returncode is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless the process has gone."""
+        if not self.ended:
+            os.kill(self.pid, number)
+
+    def plan(self, fault: Fault) -> None:
+        """Plan one fault more, counted from when the instance reads this."""
+        self._say(msgspec.json.encode(fault))
+
+    def go(self) -> None:
+        """Let a held point go on."""
+        self._say(b"go")
+
+    def _say(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + b"\n")
+
+    async def wait(self) -> int:
+        """The exit code, once the process has ended and its journal is read."""
+        async with asyncio.timeout(WAIT_S):
+            await self._reading
+            code = await self._process.wait()
+        self._close()
+        return code
+
+    async def kill(self) -> None:
+        """SIGKILL, whatever state it is in."""
+        if not self.ended:
+            self._process.kill()
+        await self.wait()
+
+    async def line(self, what: str, where: Callable[[Line], bool] = lambda _: True, *, after: int = 0) -> Line:
+        """The first journal line from index ``after`` on that fits; waits for it."""
+
+        def fitting() -> Line | None:
+            return next((line for line in self.journal[after:] if line["what"] == what and where(line)), None)
+
+        try:
+            async with asyncio.timeout(WAIT_S), self._changed:
+                await self._changed.wait_for(lambda: fitting() is not None or self._over)
+        except TimeoutError:
+            raise AssertionError(f"{self.name}: no {what!r} in {WAIT_S:g} s\n{self.told()}") from None
+        found = fitting()
+        assert found is not None, f"{self.name} ended without {what!r}\n{self.told()}"
+        return found
+
+    def works_on(self) -> set[int]:
+        """The partitions it has restored under its present assignment and not lost since."""
+        works: set[int] = set()
+        for line in self.journal:
+            if line["what"] in ("assigned", "revoked", "ended"):
+                works.clear()
+            elif line["what"] == "running":
+                works.add(line["partition"])
+            elif line["what"] in ("restoring", "halted"):
+                works.discard(line["partition"])
+        return works if not self.ended else set()
+
+    def positions(self) -> dict[int, int]:
+        """Per partition the furthest input offset this instance knows to be committed."""
+        known: dict[int, int] = {}
+        for line in self.journal:
+            if line["what"] == "committed":
+                for partition, position in line["positions"].items():
+                    known[int(partition)] = max(position, known.get(int(partition), 0))
+            elif line["what"] == "running":
+                known[line["partition"]] = max(line["position"], known.get(line["partition"], 0))
+        return known
+
+    def lines(self, what: str) -> list[Line]:
+        """All lines of a kind so far."""
+        return [line for line in self.journal if line["what"] == what]
+
+    def told(self) -> str:
+        """The end of journal and log, for a failure's message."""
+        lines = [msgspec.json.encode(line).decode() for line in self.journal[-TOLD_LINES:]]
+        log = self.log_file.read_text(errors="replace").splitlines()[-TOLD_LINES:]
+        return "\n".join([f"--- {self.name}: journal", *lines, f"--- {self.name}: log", *log])
+
+    def save(self) -> None:
+        """Write the whole journal beside the log."""
+        self.log_file.with_suffix(".journal").write_bytes(b"\n".join(map(msgspec.json.encode, self.journal)))
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            async with self._changed:
+                self.journal.append(msgspec.json.decode(line))
+                self._changed.notify_all()
+        async with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def _close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+        if self._process.stdin is not None:
+            self._process.stdin.close()

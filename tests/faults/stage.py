@@ -1,0 +1,190 @@
+"""One scenario: its topics, its instances, its load, and the oracle's verdict at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from processor.backends.kafka import apply, connected, observe
+from processor.config import Settings, declared_topology, load_settings
+from tests.faults.instance import WAIT_S, Instance
+from tests.faults.load import Event, Load, events, load
+from tests.faults.points import Fault
+from tests.kafka import tools
+from tests.oracle import verdict
+from topology import plan
+
+SESSIONS = 200
+DRAIN_S = 60.0
+TOLD_INSTANCES = 4
+
+# Short explorations change much state; short time-outs let faults of minutes happen in seconds.
+SCENARIO_SETTINGS: dict[str, Any] = {
+    "loop.max_exploration_steps": 12,
+    "loop.recovery_steps": 3,
+    "loop.stable_patience_steps": 6,
+    "quality.min_samples": 4,
+    "quality.max_history": 60,
+    "quality.retrain_interval": 2,
+    "streaming.interval_steps": 5,
+    "topics.replication_factor": 1,
+    "kafka.request_timeout_ms": 5_000,
+    "engine.session_timeout_ms": 1_500,
+    "engine.transaction_timeout_ms": 1_500,
+    "engine.rebalance_timeout_ms": 3_000,
+    "engine.commit_interval_ms": 20,
+}
+
+
+class Stage:
+    """What a scenario works with; made by `stage`."""
+
+    def __init__(self, settings: Settings, seed: int, folder: Path, made: Load) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.dice = random.Random(seed)
+        self.load = made
+        self.instances: list[Instance] = []
+        self._folder = folder
+        self._changed = asyncio.Condition()
+
+    async def start(self, instance_id: str, *faults: Fault, patience_s: float | None = None, **engine: Any) -> Instance:
+        """Start an instance under this id; ``engine`` settings of its own are not checked for consistency."""
+        settings = msgspec.structs.replace(
+            self.settings, engine=msgspec.structs.replace(self.settings.engine, instance_id=instance_id, **engine)
+        )
+        name = f"{len(self.instances):02d}-{instance_id}"
+        instance = Instance(settings, faults, self._folder, name, self._changed, patience_s)
+        self.instances.append(instance)
+        await instance.start()
+        return instance
+
+    async def until(self, what: str, holds: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
+        """Wait for something that the journals tell."""
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(holds)
+        except TimeoutError:
+            raise AssertionError(f"seed {self.seed}: not {what} after {timeout_s:g} s\n{self.told()}") from None
+
+    async def working(self, *instances: Instance) -> None:
+        """Wait until these instances, and each of them, work on all partitions between them."""
+        wanted = set(range(self.settings.topics.partitions))
+
+        def holds() -> bool:
+            shares = [instance.works_on() for instance in instances]
+            return all(shares) and set().union(*shares) == wanted
+
+        await self.until(f"all partitions with {', '.join(i.name for i in instances)}", holds)
+
+    def committed(self) -> dict[int, int]:
+        """Per partition the furthest input offset that any instance knows to be committed."""
+        furthest: dict[int, int] = {}
+        for instance in self.instances:
+            for partition, position in instance.positions().items():
+                furthest[partition] = max(position, furthest.get(partition, 0))
+        return furthest
+
+    async def drained(self) -> None:
+        """End the load and wait until all of it is committed."""
+        await self.load.finish()
+        ends = self.load.ends()
+
+        def holds() -> bool:
+            committed = self.committed()
+            return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+        await self.until(f"drained up to {ends}", holds, DRAIN_S)
+
+    async def proven(self) -> None:
+        """Drain, stop every instance, and let the oracle compare everything (O1, O2, O3, O5, O7)."""
+        await self.drained()
+        for instance in self.instances:
+            if not instance.ended:
+                instance.signal(signal.SIGTERM)
+                code = await instance.wait()
+                assert code == 0, f"seed {self.seed}: {instance.name} ended with {code}\n{self.told()}"
+        found = [str(difference) for difference in await verdict(self.settings, acknowledged=self.load.acknowledged)]
+        servers = self.settings.kafka.bootstrap_servers
+        ours = f"{self.settings.engine.application_id}-"
+        still_open = await asyncio.to_thread(tools.open_transactions, servers)
+        found += [f"O5 open transaction: {name}" for name in still_open if name.startswith(ours)]
+        self.expect(not found, "\n".join(found))
+
+    async def consistent(self) -> None:
+        """Let the oracle compare what is committed now, while nobody commits (O1 to O3 up to the progress: O4)."""
+        found = [str(difference) for difference in await verdict(self.settings, drained=False)]
+        self.expect(not found, "\n".join(found))
+
+    def expect(self, condition: bool, message: str) -> None:
+        """An assertion that tells the seed and the journals."""
+        if not condition:
+            raise AssertionError(f"seed {self.seed}: {message}\n{self.told()}")
+
+    def told(self) -> str:
+        """The ends of all journals and logs; the whole of them stays in the test's folder."""
+        for instance in self.instances:
+            instance.save()
+        return "\n".join([f"journals and logs: {self._folder}", *(i.told() for i in self.instances[-TOLD_INSTANCES:])])
+
+    async def close(self) -> None:
+        """End whatever still runs."""
+        for instance in self.instances:
+            await instance.kill()
+
+
+@asynccontextmanager
+async def stage(
+    bootstrap_servers: str,
+    folder: Path,
+    *,
+    seed: int,
+    partitions: int = 4,
+    sessions: int = SESSIONS,
+    source: Iterator[Event] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Stage]:
+    """Fresh topics and a fresh group for one scenario; its processes end with it."""
+    made = scenario_settings(bootstrap_servers, partitions, settings or {})
+    await create_topics(made)
+    async with load(bootstrap_servers, made.topics.state, partitions, source or events(seed, sessions)) as feed:
+        scenario = Stage(made, seed, folder, feed)
+        try:
+            yield scenario
+        finally:
+            await scenario.close()
+
+
+def scenario_settings(bootstrap_servers: str, partitions: int, more: Mapping[str, Any]) -> Settings:
+    """Settings with names that no other scenario has."""
+    name = f"faults-{secrets.token_hex(4)}"
+    names = {
+        f"topics.{role}": f"{name}.{role.replace('_', '-')}"
+        for role in ("state", "actions", "metrics", "dead_letters", "changelog")
+    }
+    flags = {
+        **SCENARIO_SETTINGS,
+        **names,
+        "topics.partitions": partitions,
+        "kafka.bootstrap_servers": bootstrap_servers,
+        "engine.application_id": name,
+        **more,
+    }
+    return load_settings(None, {}, flags)
+
+
+async def create_topics(settings: Settings) -> None:
+    """What `creative-feedback topics apply` does."""
+    declared = declared_topology(settings)
+    async with connected(settings, "topics") as connection:
+        steps = plan(declared, await observe(connection, declared))
+        assert not steps.refusals, steps.refusals
+        await apply(connection, settings, steps, declared)
