@@ -40,11 +40,11 @@ lint: install ## style, types, import rules
 bench: install ## benchmarks of the step, the codec and the fold
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
 
-lock: ## resolve the dependencies again and write requirements.lock
+lock: ## resolve the dependencies again, for every platform and Python, and write requirements.lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(VENV)-lock/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-		--extra broker --group dev --output-file requirements.lock pyproject.toml
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --all-extras --group dev --output-file requirements.lock pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean: ## the environment, caches and build results
