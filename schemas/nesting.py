@@ -18,9 +18,13 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 # fixmap and fixarray, array16, array32, map16, map32: every byte that can open a MessagePack container.
 _MSGPACK_OPENERS = bytes([*range(0x80, 0xA0), 0xDC, 0xDD, 0xDE, 0xDF])
 
+# Items of one byte each, skipped in runs: small integers, nil, false, true; and empty containers, where one
+# more level is allowed.
+_MSGPACK_SCALARS = re.compile(rb"[\x00-\x7f\xc0\xc2\xc3\xe0-\xff]+")
+_MSGPACK_SCALARS_AND_EMPTY = re.compile(rb"[\x00-\x80\x90\xc0\xc2\xc3\xe0-\xff]+")
+
 # Payload bytes after the type byte for the types of fixed size.
 _FIXED_BYTES = {
-    **dict.fromkeys((0xC0, 0xC2, 0xC3), 0),  # nil, false, true
     **dict.fromkeys((0xCC, 0xD0), 1),  # 8-bit integers
     **dict.fromkeys((0xCD, 0xD1, 0xD4), 2),  # 16-bit integers, fixext 1 with its type byte
     0xD5: 3,  # fixext 2
@@ -72,18 +76,23 @@ def check_msgpack_depth(value: bytes, max_depth: int) -> None:
         return
     size = len(value)
     position = 0
-    open_items = [1]  # items still to come, per open container; the first level is the value itself
-    while open_items:
-        if open_items[-1] == 0:
-            open_items.pop()
+    left = 1  # items still to come in the innermost open container; the outermost level is the value itself
+    outer: list[int] = []
+    while left or outer:
+        if not left:
+            left = outer.pop()
+            continue
+        byte_items = _MSGPACK_SCALARS_AND_EMPTY if len(outer) < max_depth else _MSGPACK_SCALARS
+        run = byte_items.match(value, position, position + left)
+        if run is not None:
+            left -= run.end() - position
+            position = run.end()
             continue
         if position >= size:
             raise _truncated()
-        open_items[-1] -= 1
+        left -= 1
         head = value[position]
         position += 1
-        if head <= 0x7F or head >= 0xE0:
-            continue
         if 0xA0 <= head <= 0xBF:
             position += head & 0x1F
         elif head in _FIXED_BYTES:
@@ -104,9 +113,10 @@ def check_msgpack_depth(value: bytes, max_depth: int) -> None:
                 position += width
             if items > size - position:
                 raise _truncated()
-            if len(open_items) > max_depth:
+            outer.append(left)
+            if len(outer) > max_depth:
                 raise _too_deep(max_depth)
-            open_items.append(items)
+            left = items
 
 
 def _too_deep(max_depth: int) -> InvalidRecord:

@@ -248,12 +248,13 @@ def test_nesting_up_to_the_limit_is_usable() -> None:
 
 
 def test_msgpack_nesting_has_the_same_limit() -> None:
-    def nested(depth: int) -> bytes:
-        inner = b"\x91" * (depth - 3) + b"\x90"
+    def nested(depth: int, innermost: bytes) -> bytes:
+        inner = b"\x91" * (depth - 3) + innermost
         return b"\x82\xaasession_id\xa2s1\xa5state\x81\xa1x" + inner
 
-    assert decode_event(nested(32), None, msgpack=True).session_id == "s1"
-    assert code(nested(33), msgpack=True) == "too_deep"
+    for innermost in (b"\x90", b"\x80", b"\x91\x01", b"\xdc\x00\x00", b"\x81\x01\x02"):
+        assert decode_event(nested(32, innermost), None, msgpack=True).session_id == "s1"
+        assert code(nested(33, innermost), msgpack=True) == "too_deep"
     assert code(b"\x91" * 100_000, msgpack=True) == "too_deep"
     numbers = msgspec.msgpack.encode({"session_id": "s1", "state": {"x": [-0.123456789 * n for n in range(99)]}})
     assert decode_event(numbers, None, msgpack=True).session_id == "s1"
