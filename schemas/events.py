@@ -130,6 +130,7 @@ _decode_msgpack_event = msgspec.msgpack.Decoder(_KnownWireEvent).decode
 _decode_msgpack_object = msgspec.msgpack.Decoder().decode
 
 DEFAULT_LIMITS: Final = Limits()
+_ARRAY_OPENER = ord("[")
 
 
 def decode_event(
@@ -152,22 +153,16 @@ def decode_event(
         raise InvalidRecord("too_large", f"value has {len(value)} bytes, more than {limits.max_bytes}")
     if msgpack:
         check_msgpack_depth(value, limits.max_depth)
-    else:
+    # No more openers than the limit, no deeper than the limit; most events have no array at all.
+    elif value.count(b"{") > limits.max_depth or _ARRAY_OPENER in value:
         check_json_depth(value, limits.max_depth)
-    if not want_signals:
-        event = _decode_typed(value, key, msgpack=msgpack)
-        if event is not None:
-            return event
-    return _decode_reference(value, key, msgpack=msgpack)
-
-
-def _decode_typed(value: bytes, key: bytes | None, *, msgpack: bool) -> StateEvent | None:
-    """The event, or None where the reference path must decide."""
+    if want_signals:
+        return _decode_reference(value, key, msgpack=msgpack)
     try:
         if msgpack:
             event: WireEvent = _decode_msgpack_event(value)
             if event.state is UNSET:
-                return None
+                return _decode_reference(value, key, msgpack=True)
         else:
             if not value.isascii():
                 value.decode()  # fields that are skipped must be UTF-8 too
@@ -175,12 +170,13 @@ def _decode_typed(value: bytes, key: bytes | None, *, msgpack: bool) -> StateEve
             if event.state is UNSET:
                 event.state = _decode_json_state(value)
     except ValueError:  # msgspec's errors and UnicodeDecodeError
-        return None
-    if not event.session_id:
+        return _decode_reference(value, key, msgpack=msgpack)
+    session_id = event.session_id
+    if not session_id:
         if not key:
-            return None
+            return _decode_reference(value, key, msgpack=msgpack)
         event.session_id = _session_of_key(key)
-    elif key and key != event.session_id.encode():
+    elif key and key != session_id.encode():
         raise _mismatch()
     return event
 
