@@ -1,0 +1,141 @@
+"""The group coordinator: members, generations, offsets fenced by them.
+
+The join protocol is one step here (join and sync together); what matters to the engine is kept: a generation ends the
+moment the next one begins, members hear of it late, and the silent are expelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any
+
+from processor.engine.assignment import Owned, assign
+from processor.engine.ports import Token
+from processor.errors import Fenced
+
+
+class Member:
+    """One member id. ``rejoin`` tells its process that a rebalance goes on."""
+
+    def __init__(self, member_id: str, rejoin: Callable[[], None]) -> None:
+        self.member_id = member_id
+        self.rejoin = rejoin
+        self.owned = Owned(-1, frozenset())
+        self.joined: asyncio.Future[Token | None] | None = None
+
+
+class GroupCoordinator:
+    """Times in seconds; ``later(delay, function, *args)`` schedules."""
+
+    def __init__(
+        self,
+        partitions: int,
+        later: Callable[..., Any],
+        random: Random,
+        *,
+        heartbeat_s: float = 0.1,
+        rebalance_timeout_s: float = 2.0,
+    ) -> None:
+        self.generation = 0
+        self.members: dict[str, Member] = {}
+        self.offsets: dict[int, int] = {}
+        self.rebalances = 0
+        self._pending: dict[int, dict[int, int]] = {}
+        self._partitions = partitions
+        self._later = later
+        self._random = random
+        self._heartbeat_s = heartbeat_s
+        self._rebalance_timeout_s = rebalance_timeout_s
+        self._preparing = False
+        self._serial = 0
+        self._names = 0
+
+    def join(
+        self, member_id: str | None, owned: Owned, rejoin: Callable[[], None]
+    ) -> tuple[Member, asyncio.Future[Token | None]]:
+        """JoinGroup: member and future of its token (None: expelled meanwhile); an unknown id becomes a new one."""
+        member = self.members.get(member_id or "")
+        if member is None:
+            self._names += 1
+            member = Member(f"m{self._names}", rejoin)
+            self.members[member.member_id] = member
+        member.owned = owned
+        joined = member.joined = asyncio.get_running_loop().create_future()
+        self.rebalance()
+        self._maybe_complete()
+        return member, joined
+
+    def expel(self, member_id: str) -> None:
+        """Its session is over, or it left."""
+        member = self.members.pop(member_id, None)
+        if member is None:
+            return
+        if member.joined is not None:
+            _deliver(member.joined, None)
+        if self.members:
+            self.rebalance()
+            self._maybe_complete()
+        else:
+            self.generation += 1
+            self._preparing = False
+
+    def rebalance(self) -> None:
+        """Begin to prepare the next generation; members hear of it at their next heartbeat."""
+        if self._preparing:
+            return
+        self._preparing = True
+        self.rebalances += 1
+        self._serial += 1
+        for member in self.members.values():
+            if member.joined is None:
+                self._later(self._random.random() * self._heartbeat_s, member.rejoin)
+        self._later(self._rebalance_timeout_s, self._overdue, self._serial)
+
+    def commit_offsets(self, producer: int, token: Token, positions: Mapping[int, int]) -> None:
+        """TxnOffsetCommit v3. Raises `Fenced` for another generation or an unknown member.
+
+        A negative generation with an empty member is accepted unchecked, as Kafka does.
+        """
+        if token.generation >= 0 or token.member_id:
+            if token.member_id not in self.members:
+                raise Fenced("UNKNOWN_MEMBER_ID")
+            if token.generation != self.generation:
+                raise Fenced("ILLEGAL_GENERATION")
+        self._pending.setdefault(producer, {}).update(positions)
+
+    def pending(self, producer: int) -> dict[int, int]:
+        """Offsets in the producer's open transaction."""
+        return self._pending.get(producer, {})
+
+    def mark(self, producer: int, committed: bool) -> None:
+        """The transaction with the producer's pending offsets is decided."""
+        pending = self._pending.pop(producer, {})
+        if committed:
+            self.offsets.update(pending)
+
+    def _overdue(self, serial: int) -> None:
+        if self._preparing and serial == self._serial:
+            for member in list(self.members.values()):
+                if member.joined is None:
+                    del self.members[member.member_id]
+            self._preparing = bool(self.members)
+            self._maybe_complete()
+
+    def _maybe_complete(self) -> None:
+        if not self._preparing or not self.members or any(m.joined is None for m in self.members.values()):
+            return
+        self._preparing = False
+        self.generation += 1
+        owned = {name: member.owned for name, member in self.members.items()}
+        for name, partitions in assign(owned, range(self._partitions)).items():
+            member = self.members[name]
+            token = Token(self.generation, name, None, frozenset(partitions))
+            joined, member.joined = member.joined, None
+            self._later(0.001 + self._random.random() * 0.01, _deliver, joined, token)
+
+
+def _deliver(joined: asyncio.Future[Token | None], token: Token | None) -> None:
+    if not joined.done():
+        joined.set_result(token)

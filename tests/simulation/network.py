@@ -1,0 +1,62 @@
+"""What can happen to a request between a process and the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from random import Random
+from typing import NamedTuple
+
+
+class Fate(Enum):
+    """Of one request."""
+
+    ANSWERED = "answered"
+    LOST = "lost"  # never arrives
+    UNANSWERED = "unanswered"  # takes effect, the reply is lost
+    LATE = "late"  # takes effect after its sender has given up
+
+
+class Journey(NamedTuple):
+    """Seconds until the request arrives, until its reply does after that, and until its sender gives up."""
+
+    fate: Fate
+    out_s: float
+    back_s: float
+    patience_s: float
+
+
+# The client library joins; how it mends a lost join is not what is tried here.
+_UNTROUBLED = frozenset({"join", "leave"})
+_TROUBLES = (Fate.LOST, Fate.UNANSWERED, Fate.LATE)
+
+Script = Callable[[str, str], Fate | None]
+
+
+class Weather:
+    """Draws journeys. ``trouble`` is the share of requests that do not go well; a script decides first."""
+
+    def __init__(self, random: Random, *, request_timeout_s: float = 0.5) -> None:
+        self.random = random
+        self.request_timeout_s = request_timeout_s
+        self.latency_s = 0.002
+        self.trouble = 0.0
+        self.script: Script | None = None
+        self.counts: dict[tuple[str, Fate], int] = {}
+
+    def journey(self, process: str, kind: str) -> Journey:
+        """For one request of that kind."""
+        random = self.random.random
+        fate = self.script(process, kind) if self.script is not None else None
+        if fate is None and self.trouble and kind not in _UNTROUBLED and random() < self.trouble:
+            fate = _TROUBLES[int(random() * 3)]
+        out_s, back_s = random() * self.latency_s, random() * self.latency_s
+        if fate is None or fate is Fate.ANSWERED:
+            return Journey(Fate.ANSWERED, out_s, back_s, 0.0)
+        self.counts[kind, fate] = self.counts.get((kind, fate), 0) + 1
+        # A broken connection is noticed at once, silence only after the time-out.
+        patience_s = self.request_timeout_s if random() < 0.5 else out_s + back_s
+        if fate is Fate.LATE:
+            # Most late requests meet the next transaction, some a later epoch.
+            out_s = patience_s + random() * (0.05 if random() < 0.6 else 3.0)
+        return Journey(fate, out_s, back_s, patience_s)
