@@ -166,6 +166,10 @@ class KafkaConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "127.0.0.1:9092"
     request_timeout_ms: Annotated[int, Meta(ge=100, le=600_000, description="Longest wait for a reply.")] = 10_000
     connect_timeout_ms: Annotated[int, Meta(ge=100, le=600_000, description="Longest wait for the cluster.")] = 10_000
+    require_verification: Annotated[
+        bool,
+        Meta(description="Refuse brokers that do not verify transactions (KIP-890); false is for a demo's stand-in."),
+    ] = True
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):

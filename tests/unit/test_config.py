@@ -205,6 +205,7 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("kafka.bootstrap_servers", ["h:1", "a:1, b:65535", "[::1]:9092"], ["", "h", "h:0", "h:65536", "h:1,", ":1"]),
     ("kafka.request_timeout_ms", [100], [99]),
     ("kafka.connect_timeout_ms", [100], [99]),
+    ("kafka.require_verification", [False], [0]),
     ("engine.application_id", ["a"], ["", "a b"]),
     ("engine.instance_id", ["host-1.example"], ["", "a/b"]),
     ("engine.static_membership", [True], [1]),

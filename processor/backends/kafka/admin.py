@@ -28,7 +28,8 @@ OLDEST = "3.6"
 MOST_BARRIERS = 1_000
 # What a broker of at least that version answers: AddPartitionsToTxn v4 came with the verification of partitions
 # (KIP-890), TxnOffsetCommit v3 with the fencing of offsets (KIP-447).
-NEEDED_VERSIONS = {24: (4, "partition verification, KIP-890"), 28: (3, "fenced offset commits, KIP-447")}
+VERIFIED = 24
+NEEDED_VERSIONS = {VERIFIED: (4, "partition verification, KIP-890"), 28: (3, "fenced offset commits, KIP-447")}
 
 
 @asynccontextmanager
@@ -219,6 +220,8 @@ async def _check_versions(connection: Connection) -> None:
         versions = connection.client._conns[node, 0]._versions
         for key, (needed, what) in NEEDED_VERSIONS.items():
             newest = versions.get(key, (-1, -1))[1]
+            if key == VERIFIED and not connection.kafka.require_verification:
+                continue
             if newest < needed:
                 raise Refused(
                     f"the broker at {connection.kafka.bootstrap_servers} is too old: it has no {what}; "
