@@ -292,8 +292,8 @@ class Ring:
 
     def assemble(self, blocks: dict[int, BlockRecord], open_values: bytes, capacity: int) -> array[float]:
         """The flat ring in the layout of `capacity`; a block it needs must be there."""
-        if capacity != self.capacity:
-            # Written under another window: what is older than the stored blocks is unknown from now on.
+        if capacity > self.capacity:
+            # Written under a smaller window: what is older than the stored blocks stays unknown.
             self.retained_from = self.first_block * self.block
         values = array("d", bytes(8 * self.width * min(self.count, capacity)))
         size = self.block * self.width

@@ -77,9 +77,7 @@ def _profiles(settings: Settings) -> dict[str, Profile]:
 
 
 def _resolve(key: str, target: str) -> Callable[..., Any]:
-    module_name, separator, function_name = target.partition(":")
-    if not (separator and module_name and function_name):
-        raise ConfigError(f"{key}: {target!r} is not of the form package.module:function")
+    module_name, _, function_name = target.partition(":")
     try:
         function: Any = importlib.import_module(module_name)
         for part in function_name.split("."):
