@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from processor.backends.embedded import EmbeddedKafka, NotStarted, start_broker
 from processor.backends.embedded.probe import cluster_view
 from tests.kafka import tools
-from tests.kafka.fixtures import QUICK_JAVA, QUICK_SETTINGS
+from tests.kafka.fixtures import QUICK_SETTINGS
 from tests.kafka.sockets import listening_addresses
 from tests.kafka.tools import NewRecord
 
@@ -86,7 +86,7 @@ def test_only_loopback_is_listened_on(kafka: EmbeddedKafka) -> None:
 @pytest.fixture(scope="module")
 def breakable() -> Iterator[EmbeddedKafka]:
     """One broker for the tests below; each leaves it working."""
-    with EmbeddedKafka(properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as broker:
+    with EmbeddedKafka(properties=QUICK_SETTINGS) as broker:
         yield broker
 
 
@@ -123,7 +123,7 @@ async def test_a_folder_keeps_the_data_and_belongs_to_one_broker_at_a_time(
     tmp_path: Path, topic_name: TopicName
 ) -> None:
     topic = topic_name("kept")
-    cluster = EmbeddedKafka(folder=tmp_path, properties=QUICK_SETTINGS, java_options=QUICK_JAVA)
+    cluster = EmbeddedKafka(folder=tmp_path, properties=QUICK_SETTINGS)
     async with cluster:
         tools.create_topic(cluster.bootstrap_servers, topic)
         tools.produce(cluster.bootstrap_servers, topic, [NewRecord("before")])
@@ -131,7 +131,7 @@ async def test_a_folder_keeps_the_data_and_belongs_to_one_broker_at_a_time(
             EmbeddedKafka(folder=tmp_path).start()
         assert cluster.alive
     assert cluster.nodes == ()
-    other_ports = EmbeddedKafka(folder=tmp_path, properties=QUICK_SETTINGS, java_options=QUICK_JAVA)
+    other_ports = EmbeddedKafka(folder=tmp_path, properties=QUICK_SETTINGS)
     async with other_ports:
         assert other_ports.bootstrap_servers != cluster.bootstrap_servers
         assert values(other_ports.bootstrap_servers, topic, 1) == [b"before"]
@@ -140,7 +140,7 @@ async def test_a_folder_keeps_the_data_and_belongs_to_one_broker_at_a_time(
 @pytest.mark.kafka
 def test_a_setting_kafka_refuses_is_told_in_one_line() -> None:
     with pytest.raises(NotStarted, match=r"num\.io\.threads") as raised:
-        EmbeddedKafka(properties={"num.io.threads": "none"}, java_options=QUICK_JAVA).start()
+        EmbeddedKafka(properties={"num.io.threads": "none"}).start()
     assert "\n" not in str(raised.value)
 
 

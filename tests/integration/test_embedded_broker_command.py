@@ -99,3 +99,17 @@ def test_wrong_use_is_one_line_with_its_own_exit_code(arguments: tuple[str, ...]
     returned, said = refused("--port", str(port), *arguments)
     assert (returned, said.count("\n")) == (code, 1)
     assert message in said
+
+
+@pytest.mark.timeout(120)
+def test_a_broker_that_ends_by_itself_ends_the_command_with_a_reason(tmp_path: Path) -> None:
+    offline = {"CREATIVE_FEEDBACK_CACHE": str(tmp_path), "CREATIVE_FEEDBACK_MAVEN": "http://127.0.0.1:9"}
+    with running("--port", str(free_ports(1)[0]), environment=offline) as broker:
+        assert broker.stdout is not None
+        assert broker.stderr is not None
+        broker.stdout.readline()
+        children = Path(f"/proc/{broker.pid}/task/{broker.pid}/children").read_text().split()
+        (stand_in,) = [pid for pid in children if b"noida-db" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(int(stand_in), signal.SIGKILL)
+        assert broker.wait(30) == 3
+        assert "ended by itself" in broker.stderr.read()

@@ -25,28 +25,25 @@ QUICK_SETTINGS = {
     "replica.fetch.max.bytes": str(16 * 1024 * 1024),
 }
 
-# Short tests seldom live long enough to be worth the optimising compiler.
-QUICK_JAVA = ("-XX:TieredStopAtLevel=1",)
-
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[EmbeddedKafka]:
     """One broker for the whole run. Tests keep apart by topic, group and transactional id."""
-    with EmbeddedKafka(properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as broker:
+    with EmbeddedKafka(properties=QUICK_SETTINGS) as broker:
         yield broker
 
 
 @pytest.fixture
 def own_kafka() -> Iterator[EmbeddedKafka]:
     """One broker for one test, to be treated badly."""
-    with EmbeddedKafka(properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as broker:
+    with EmbeddedKafka(properties=QUICK_SETTINGS) as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
 def three_nodes() -> Iterator[EmbeddedKafka]:
     """Three brokers for one test module; a test that kills one restarts it."""
-    with EmbeddedKafka(nodes=3, properties=QUICK_SETTINGS, java_options=QUICK_JAVA) as cluster:
+    with EmbeddedKafka(nodes=3, properties=QUICK_SETTINGS) as cluster:
         yield cluster
 
 

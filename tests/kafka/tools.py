@@ -221,7 +221,7 @@ def dump_log(log_file: Path) -> list[str]:
 
 @functools.cache
 def _jvm() -> Jvm:
-    return Jvm(tuple(kafka_jars()), heap_mb=256, options=("-XX:TieredStopAtLevel=1",))
+    return Jvm(tuple(kafka_jars()), heap_mb=256)
 
 
 def _parsed(fields: list[bytes], header_separator: bytes, null: bytes) -> ConsoleRecord:

@@ -18,9 +18,12 @@ from processor.backends.embedded.jars import KAFKA_VERSION, Progress, kafka_jars
 from processor.backends.embedded.java import Jvm
 from processor.backends.embedded.node import KafkaNode
 from processor.backends.embedded.ports import HOST, free_ports, require_free
+from processor.backends.embedded.settings import broker_properties
 from processor.backends.embedded.watchdog import Watchdog
 
 _HEAP_MB = {1: 512, 3: 384}
+_POLL_S = 0.05
+_LAST_NODE_S = 2.0
 
 
 class EmbeddedKafka:
@@ -29,7 +32,6 @@ class EmbeddedKafka:
     `ports`       one broker port per node; free ones are chosen when not given
     `folder`      where data, settings and logs are kept; without one a temporary folder, removed by `stop`
     `properties`  broker settings that replace the ones of `broker_properties`
-    `java_options` appended to the Java command line of every node
 
     All methods block; in asynchronous code use `async with` or `asyncio.to_thread`. A stopped cluster can be
     started again with the same ports, and with the same data if it has a folder.
@@ -42,8 +44,6 @@ class EmbeddedKafka:
         ports: Sequence[int] | None = None,
         folder: Path | None = None,
         properties: Mapping[str, str] | None = None,
-        heap_mb: int | None = None,
-        java_options: Sequence[str] = (),
         progress: Progress | None = None,
         start_timeout_s: float = 90.0,
     ) -> None:
@@ -58,8 +58,6 @@ class EmbeddedKafka:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: IO[str] | None = None
         self._properties = dict(properties or {})
-        self._heap_mb = heap_mb or _HEAP_MB[nodes]
-        self._java_options = tuple(java_options)
         self._progress = progress
         self._start_timeout_s = start_timeout_s
         self._watchdog: Watchdog | None = None
@@ -86,7 +84,7 @@ class EmbeddedKafka:
         """
         assert not self.nodes, "the cluster is running"
         require_free([*self._ports, *self._controller_ports])
-        jvm = Jvm(tuple(kafka_jars(self._progress)), self._heap_mb, self._java_options)
+        jvm = Jvm(tuple(kafka_jars(self._progress)), _HEAP_MB[self._count])
         home = self._claim_folder()
         self._watchdog = Watchdog()
         try:
@@ -122,13 +120,16 @@ class EmbeddedKafka:
         """SIGTERM to all, SIGKILL to what is left after the time-out; a temporary folder is removed."""
         for node in self.nodes:
             node.ask_to_stop()
-        # Controlled shutdown needs a controller: with most nodes leaving at once the last one would wait
-        # for a quorum that never comes back. Its data is safe either way, so it is not given long.
         deadline = time.monotonic() + timeout_s
-        for position, node in enumerate(self.nodes):
-            lonely = self._count > 1 and position == self._count - 1
-            if not node.await_stopped(min(deadline, time.monotonic() + 2.0) if lonely else deadline):
-                node.kill()
+        remaining = list(self.nodes)
+        while remaining and time.monotonic() < deadline:
+            remaining = [node for node in remaining if not node.await_stopped(_POLL_S)]
+            if len(remaining) == 1 < self._count:
+                # The last one left wants a controller to agree to its leaving, and there is no quorum any
+                # more. Its data is safe either way, so it is not given long.
+                deadline = min(deadline, time.monotonic() + _LAST_NODE_S)
+        for node in remaining:
+            node.kill()
         self._release()
 
     def kill(self, number: int) -> None:
@@ -205,44 +206,6 @@ class EmbeddedKafka:
 
     def _node_properties(self, number: int) -> dict[str, str]:
         return broker_properties(number, self._ports, self._controller_ports) | self._properties
-
-
-def broker_properties(number: int, ports: Sequence[int], controller_ports: Sequence[int]) -> dict[str, str]:
-    """Settings of node `number` (from 1) in such a cluster: small, and as safe as its size allows."""
-    nodes = len(ports)
-    copies, in_sync = (str(nodes), "2") if nodes > 1 else ("1", "1")
-    voters = ",".join(f"{node}@{HOST}:{port}" for node, port in enumerate(controller_ports, 1))
-    broker, controller = (
-        f"PLAINTEXT://{HOST}:{ports[number - 1]}",
-        f"CONTROLLER://{HOST}:{controller_ports[number - 1]}",
-    )
-    return {
-        "process.roles": "broker,controller",
-        "node.id": str(number),
-        "controller.quorum.voters": voters,
-        "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "listeners": f"{broker},{controller}",
-        "advertised.listeners": broker,
-        "inter.broker.listener.name": "PLAINTEXT",
-        "auto.create.topics.enable": "false",  # a topic with a wrong partition count is worse than none
-        "default.replication.factor": copies,
-        "min.insync.replicas": in_sync,
-        "offsets.topic.replication.factor": copies,
-        "transaction.state.log.replication.factor": copies,
-        "transaction.state.log.min.isr": in_sync,
-        "share.coordinator.state.topic.replication.factor": copies,
-        "share.coordinator.state.topic.min.isr": in_sync,
-        # One group and few producers: more internal partitions only lengthen starts.
-        "offsets.topic.num.partitions": "4",
-        "transaction.state.log.num.partitions": "4",
-        "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may register again only when its old session is over: 9 s by default.
-        "broker.session.timeout.ms": "3000",
-        "broker.heartbeat.interval.ms": "500",
-        # The default of 128 MiB would be a third of the heap; this is enough for 600,000 keys a pass.
-        "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
-    }
 
 
 def _folder_refused(home: Path, error: OSError) -> NotStarted:

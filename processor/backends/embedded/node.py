@@ -116,9 +116,9 @@ class KafkaNode:
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
 
-    def await_stopped(self, deadline: float) -> bool:
-        """Wait for the end of `ask_to_stop`; False if the deadline passed first."""
-        return self._reap(max(0.0, deadline - time.monotonic()))
+    def await_stopped(self, timeout_s: float) -> bool:
+        """Wait for the end of `ask_to_stop`; False when it has not come in time."""
+        return self._reap(timeout_s)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self.alive:

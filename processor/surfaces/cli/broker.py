@@ -85,8 +85,7 @@ def start(
             nodes=nodes, port=port, folder=folder, properties=properties, progress=progress
         )
         with cast(AbstractContextManager[RunningBroker], started) as kafka:
-            _announce(kafka, folder, as_json)
-            _wait_while_alive(kafka)
+            _serve(kafka, folder, as_json)
 
 
 def _properties(overrides: list[str]) -> dict[str, str]:
@@ -97,6 +96,18 @@ def _properties(overrides: list[str]) -> dict[str, str]:
             raise ConfigError(f"--set {override}: write it as KEY=VALUE")
         properties[key.strip()] = value.strip()
     return properties
+
+
+def _serve(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
+    """Returns at the first signal; raises `Unreachable` when the broker ends by itself."""
+    never = threading.Event()
+    try:
+        _announce(kafka, folder, as_json)
+        while kafka.alive:
+            never.wait(_LOOK_INTERVAL_S)
+    except KeyboardInterrupt:
+        return
+    raise Unreachable(f"{kafka.kind} at {kafka.bootstrap_servers} ended by itself: its server.log tells why")
 
 
 def _announce(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
@@ -113,17 +124,6 @@ def _announce(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
         return
     kept = "temporary data" if folder is None else f"data in {folder.resolve()}"
     print(f"{kafka.kind} at {kafka.bootstrap_servers} ({kept}); Ctrl-C stops it", flush=True)
-
-
-def _wait_while_alive(kafka: RunningBroker) -> None:
-    """Returns at the first signal; raises `Unreachable` when the broker ends by itself."""
-    never = threading.Event()
-    try:
-        while kafka.alive:
-            never.wait(_LOOK_INTERVAL_S)
-    except KeyboardInterrupt:
-        return
-    raise Unreachable(f"{kafka.kind} at {kafka.bootstrap_servers} ended by itself: its server.log tells why")
 
 
 @contextmanager

@@ -16,9 +16,9 @@ import pytest
 
 from processor.backends.embedded import EmbeddedKafka, NotInstalled, NotStarted
 from processor.backends.embedded.java import Jvm, java_environment, java_executable
-from processor.backends.embedded.kafka import broker_properties
 from processor.backends.embedded.ports import free_ports, require_free
 from processor.backends.embedded.probe import cluster_view
+from processor.backends.embedded.settings import broker_properties
 from processor.backends.embedded.watchdog import Watchdog
 
 ENDLESS = [sys.executable, "-I", "-S", "-c", "import signal; signal.pause()"]
