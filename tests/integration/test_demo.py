@@ -42,6 +42,20 @@ def test_json_summary_is_one_object_with_an_equal_verdict(temporary: dict[str, s
     assert list(tmp_path.glob("creative-feedback-*")) == []
 
 
+def test_stand_in_serves_where_kafka_cannot_be_fetched_and_is_named(temporary: dict[str, str], tmp_path: Path) -> None:
+    nowhere = {"CREATIVE_FEEDBACK_CACHE": str(tmp_path / "cache"), "CREATIVE_FEEDBACK_MAVEN": "http://127.0.0.1:9"}
+    ended = subprocess.run(
+        [*COMMAND, "--duration", "4", "--json"],
+        env={**temporary, **nowhere}, capture_output=True, text=True, timeout=150, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    outcome = json.loads(ended.stdout)
+    assert outcome["broker"].startswith("noida-db ")
+    assert outcome["why_fallback"] in ended.stderr
+    assert outcome["equal_to_replay"] is True
+    assert outcome["events"] > 500
+
+
 @pytest.fixture
 def endless(temporary: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     demo = subprocess.Popen(
