@@ -136,6 +136,13 @@ class CreativeFeedbackLoop:
         for subscription in self._subscriptions:
             await subscription.delivered()
 
+    def close(self) -> None:
+        """Stop delivering metrics; needed only where coroutine callbacks run without an event loop of yours."""
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions.clear()
+        self._loop.interval_steps = 0
+
     def get_creative_metrics(self) -> dict[str, Any]:
         """The session's figures: mode, gains, counts, history, trend."""
         figures: dict[str, Any] = msgspec.to_builtins(creative_metrics(self._session, self._loop))

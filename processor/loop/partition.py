@@ -99,6 +99,8 @@ class PartitionFold:
         actions = metrics = duplicates = 0
         for record in records:
             time_ms = record.timestamp
+            if time_ms is None:
+                time_ms = -1
             stream_time = self.stream_time_ms
             if time_ms > stream_time:
                 stream_time = self.stream_time_ms = time_ms
@@ -313,7 +315,7 @@ class PartitionFold:
             topic=self.topic,
             partition=self.partition,
             offset=record.offset,
-            timestamp_ms=record.timestamp,
+            timestamp_ms=-1 if record.timestamp is None else record.timestamp,
         )
         out.dead_letter(record.key, record.value, headers)
         self._count(f"dead_letters.{error.code}")

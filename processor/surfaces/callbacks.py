@@ -59,6 +59,10 @@ class MetricSubscription:
         """Wait until everything pushed so far has been handed to the callback."""
         await self._delivery.delivered()
 
+    def close(self) -> None:
+        """Give up what is queued and stop the thread, where one was started."""
+        self._delivery.close()
+
 
 class CoroutineDelivery:
     """Runs what returns an awaitable, one after another, in the event loop that put the first.
@@ -70,6 +74,7 @@ class CoroutineDelivery:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: asyncio.Queue[Job] | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
 
     def put(self, job: Job) -> None:
         """Queue `job`, or drop it where the queue is full; never waits."""
@@ -88,12 +93,38 @@ class CoroutineDelivery:
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._drained(), loop))
 
+    def close(self) -> None:
+        """Drop what is queued; ends the thread if there is one."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        loop.call_soon_threadsafe(self._stop)
+        if self._thread is not None:
+            self._thread.join()
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.run_forever()
+        finally:
+            loop.close()
+
+    def _stop(self) -> None:
+        worker, thread = self._worker, self._thread
+        if worker is not None:
+            worker.cancel()
+            if thread is not None:
+                worker.add_done_callback(lambda _: asyncio.get_running_loop().stop())
+        elif thread is not None:
+            asyncio.get_running_loop().stop()
+
     def _start(self) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, name="creative-metrics", daemon=True).start()
+            self._thread = threading.Thread(target=self._run, args=(self._loop,), name="creative-metrics", daemon=True)
+            self._thread.start()
         self._queue = None
 
     def _enqueue(self, job: Job) -> None:

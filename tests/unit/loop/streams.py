@@ -24,7 +24,7 @@ class Record:
 
     value: bytes | None
     offset: int = 0
-    timestamp: int = -1
+    timestamp: int | None = -1
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
 

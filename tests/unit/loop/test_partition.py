@@ -75,10 +75,11 @@ def test_output_has_the_inputs_format() -> None:
         (None, NOW, "2025-10-09T08:53:20.123Z"),
         (None, 0, "1970-01-01T00:00:00.000Z"),
         (None, -1, None),
+        (None, None, None),
     ],
 )
 def test_timestamp_is_the_events_else_the_records_else_none(
-    given: str | None, timestamp: int, expected: str | None
+    given: str | None, timestamp: int | None, expected: str | None
 ) -> None:
     envelope = {} if given is None else {"timestamp": given}
     result = fold(Record(event(state=NOVEL, **envelope), timestamp=timestamp))
