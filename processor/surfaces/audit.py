@@ -147,8 +147,10 @@ class Auditor:
         """One line when everything should have arrived."""
         if self.difference is not None:
             return self.difference
-        if not self.settled:
-            return f"{self.missing():,} records not committed, {self.surplus():,} committed without their input"
+        if self.surplus():
+            return f"{self.surplus():,} committed records have no input"
+        if self.missing():
+            return f"{self.missing():,} records are missing, behind {sum(self.compared.values()):,} that are equal"
         return f"{sum(self.compared.values()):,} committed records equal the replay"
 
 

@@ -22,7 +22,7 @@ from processor.surfaces import terminal
 from processor.surfaces.cli.broker import _fetch_progress as fetch_progress
 from processor.surfaces.cli.broker import _terminated_like_interrupted as terminated_like_interrupted
 from processor.surfaces.cli.event_loop import run_async
-from processor.surfaces.cli.exits import Difference
+from processor.surfaces.cli.exits import Difference, ExitCode
 from processor.surfaces.cli.options import Config, Json, Overrides, Seed, flags_of, gather_settings
 from processor.surfaces.cli.signals import stop_on_signals
 from processor.surfaces.demo.course import Plot, Show, play
@@ -40,6 +40,13 @@ DEMO_SETTINGS = {
     "loop.recovery_steps": "15",
     "loop.stable_patience_steps": "25",
     "quality.scope": "shared",
+}
+
+# One broker, whose groups allow no shorter time-out than this: a killed worker's partitions are taken over sooner.
+ONE_MACHINE = {
+    "topics.replication_factor": "1",
+    "engine.session_timeout_ms": "6000",
+    "engine.transaction_timeout_ms": "6000",
 }
 
 
@@ -85,7 +92,9 @@ def demo(
     out of reach noida-db stands in, and the summary says so. With --json the only output on stdout is one
     object.
 
-    Exits 1 where committed output differs from the replay.
+    Ends with the summary, by itself with --duration, else by Ctrl-C; a second Ctrl-C ends at once. Exits 1 where
+    committed output differs from the replay, 130 where Ctrl-C came before all of it was committed.
+
     The demo sets, unless --set says otherwise: loop.max_exploration_steps 60, loop.recovery_steps 15,
     loop.stable_patience_steps 25, quality.scope shared.
     """
@@ -119,7 +128,9 @@ def demo(
         sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
     else:
         print(told(outcome))
-    if not outcome.equal_to_replay:
+    if outcome.interrupted:
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if outcome.different:
         raise Difference(f"committed output is not equal to the replay: {outcome.verdict}")
 
 
@@ -128,7 +139,7 @@ def demo_flags(config: Path | None, environ: Mapping[str, str], flags: Mapping[s
     own = {} if config is not None else dict(DEMO_SETTINGS)
     keys = all_keys()
     own = {name: value for name, value in own.items() if keys[name].environment not in environ}
-    return {"topics.partitions": "4", **own, "topics.replication_factor": "1", **flags}
+    return {"topics.partitions": "4", **own, **ONE_MACHINE, **flags}
 
 
 def worker_options(config: Path | None, flags: Mapping[str, str]) -> list[str]:

@@ -24,7 +24,8 @@ from processor.surfaces.terminal import Pulse
 from topology import plan
 
 READY_S = 60.0  # for the workers to take their partitions, a cold interpreter on a busy machine included
-CATCH_UP_S = 4.0  # for what was sent to be committed; what is not by then is named in the verdict
+CATCH_UP_S = 60.0  # for what was sent to be committed; what is not by then is named in the verdict
+HURRIED_CATCH_UP_S = 4.0  # the same where somebody wants to leave
 WORKERS_GRACE_S = 2.5
 VIEW_INTERVAL_S = 0.25
 
@@ -84,7 +85,7 @@ async def play(
         stack.push_async_callback(_ended, showing)
         sent = await _unless_failed(failures, send_paced(spoken(population), producer, quota, stop))
         seconds = monotonic() - started
-        await _unless_failed(failures, witness.caught_up(sent, CATCH_UP_S))
+        await _unless_failed(failures, _catch_up(witness, sent, stop))
         await _ended(showing)
         view.draw()
         return outcome_of(
@@ -96,6 +97,7 @@ async def play(
             workers=plot.workers,
             sessions=plot.sessions,
             seconds=seconds,
+            stopped=stop.is_set(),
         )
 
 
@@ -157,6 +159,17 @@ async def _ready(crew: Crew, partitions: int, stop: asyncio.Event) -> None:
             f"the workers took {crew.running} of {partitions} partitions in {READY_S:g} s: is the machine too busy? "
             "With --folder their log is kept"
         )
+
+
+async def _catch_up(witness: Witness, sent: int, stop: asyncio.Event) -> None:
+    """Wait until everything sent is committed and compared, not for ever, and not for long once ``stop`` is set."""
+    caught_up = asyncio.ensure_future(witness.caught_up(sent))
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({caught_up, stopped}, timeout=CATCH_UP_S, return_when=asyncio.FIRST_COMPLETED)
+    if stop.is_set():
+        await asyncio.wait({caught_up}, timeout=HURRIED_CATCH_UP_S)
+    for waiting in (caught_up, stopped):
+        waiting.cancel()
 
 
 async def _first_failure(*endless: Any) -> None:

@@ -64,7 +64,13 @@ class Outcome(Struct):
     commits: int
     commit_latency_ms: Latency
     equal_to_replay: bool
+    interrupted: bool  # stopped while output was still missing: nothing differs, but not all is compared
     verdict: str
+
+    @property
+    def different(self) -> bool:
+        """Committed output is not what the replay gives."""
+        return not self.equal_to_replay and not self.interrupted
 
 
 def named(prefix: str, tally: dict[str, float]) -> dict[str, int]:
@@ -82,6 +88,7 @@ def outcome_of(
     workers: int,
     sessions: int,
     seconds: float,
+    stopped: bool,
 ) -> Outcome:
     """Summarize what was read; ``sent`` events in ``seconds`` are this demo's own, a kept folder holds
     earlier ones."""
@@ -104,8 +111,12 @@ def outcome_of(
         commits=commits.count,
         commit_latency_ms=Latency(commits.percentile(0.5), commits.percentile(0.99)),
         equal_to_replay=auditor.equal and auditor.inputs > 0,
+        interrupted=stopped and auditor.difference is None and not auditor.settled,
         verdict=auditor.verdict(),
     )
+
+
+_VERDICTS = {(True, False): "", (False, False): "NOT EQUAL: ", (False, True): "INCOMPLETE: "}
 
 
 def told(outcome: Outcome) -> str:
@@ -125,6 +136,6 @@ def told(outcome: Outcome) -> str:
             f"explorations  {explorations}",
             f"gain          {outcome.cumulative_gain:+.3f}",
             f"commits       {outcome.commits:,}, p50 {latency.p50:.1f} ms, p99 {latency.p99:.1f} ms",
-            f"verdict       {'' if outcome.equal_to_replay else 'NOT EQUAL: '}{outcome.verdict}",
+            f"verdict       {_VERDICTS[outcome.equal_to_replay, outcome.interrupted]}{outcome.verdict}",
         )
     )

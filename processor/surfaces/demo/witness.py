@@ -65,13 +65,8 @@ class Witness:
         """Committed actions read so far."""
         return self.auditor.committed[Output.ACTIONS]
 
-    async def caught_up(self, events: int, deadline_s: float) -> bool:
+    async def caught_up(self, events: int) -> None:
         """Wait until that many of the population's records are read and everything they give is committed."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                while self.own_inputs < events or not self.auditor.settled:
-                    self._moved.clear()
-                    await self._moved.wait()
-        except TimeoutError:
-            return False
-        return True
+        while self.own_inputs < events or not self.auditor.settled:
+            self._moved.clear()
+            await self._moved.wait()

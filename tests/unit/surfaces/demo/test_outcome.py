@@ -37,12 +37,20 @@ def test_no_durations_have_percentile_zero() -> None:
     assert Durations().percentile(0.99) == 0.0
 
 
-def outcome(*inputs: bytes) -> Outcome:
+def outcome(*inputs: bytes, stopped: bool = False) -> Outcome:
     auditor = Auditor(SETTINGS.topics, lambda partition: partition_fold(SETTINGS, partition))
     if inputs:
         auditor.take(Chunk(SETTINGS.topics.state, 0, [Line(i, value) for i, value in enumerate(inputs)]))
     return outcome_of(
-        auditor, Durations(), sent=len(inputs), broker="b", why_fallback=None, workers=2, sessions=1, seconds=2.0
+        auditor,
+        Durations(),
+        sent=len(inputs),
+        broker="b",
+        why_fallback=None,
+        workers=2,
+        sessions=1,
+        seconds=2.0,
+        stopped=stopped,
     )
 
 
@@ -58,6 +66,13 @@ def test_uncommitted_output_is_not_equal() -> None:
     assert outcome(b"nonsense").equal_to_replay is False
 
 
+def test_missing_output_is_a_difference_unless_somebody_wanted_to_leave() -> None:
+    waited, left = outcome(b"nonsense"), outcome(b"nonsense", stopped=True)
+    assert (waited.different, waited.interrupted) == (True, False)
+    assert (left.different, left.interrupted, left.equal_to_replay) == (False, True, False)
+    assert "INCOMPLETE" in told(left)
+
+
 def test_nothing_read_is_not_called_equal() -> None:
     """A demo whose events never arrived has proved nothing."""
     assert outcome().equal_to_replay is False
@@ -65,5 +80,5 @@ def test_nothing_read_is_not_called_equal() -> None:
 
 def test_summary_in_words_names_the_verdict() -> None:
     text = told(outcome(b"nonsense"))
-    assert "NOT EQUAL: 1 records not committed" in text
+    assert "NOT EQUAL: 1 records are missing, behind 0 that are equal" in text
     assert "not_decodable 1" in text
