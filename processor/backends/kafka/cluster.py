@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from processor.backends.kafka.buffer import BatchList
-from processor.backends.kafka.connection import Connection
+from processor.backends.kafka.connection import Connection, retries
 from processor.backends.kafka.epoch import TransactionalEpoch
 from processor.backends.kafka.group import GroupMembership
 from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offset
 from processor.backends.kafka.records import produce_plain
 from processor.config import Settings
 from processor.engine.ports import Epoch, Fetched, Input, InputRecord, Listener, Membership
-from processor.errors import InputLost, Refused
+from processor.errors import InputLost, Refused, Unreachable
 from schemas.progress import BARRIER_KEY
 
 log = logging.getLogger(__name__)
@@ -80,13 +81,17 @@ class KafkaCluster:
         deadline_s = self._settings.engine.stuck_timeout_ms / 1000
         try:
             async with asyncio.timeout(deadline_s):
-                epoch = TransactionalEpoch(self._settings, self._name, self._limits)
-                await epoch.open()
+                async for _ in retries():
+                    epoch = TransactionalEpoch(self._settings, self._name, self._limits)
+                    # A cluster that was there at the start comes back: its restart ends no instance.
+                    with contextlib.suppress(Unreachable):
+                        await epoch.open()
+                        return epoch
         except TimeoutError:
             raise Refused(
                 f"no transaction coordinator answered for {deadline_s:g} s: check the brokers, then start again"
             ) from None
-        return epoch
+        raise AssertionError("retries() does not end")
 
     async def open_input(self, wake: Callable[[], None]) -> Input:
         """The reader of the input topic."""

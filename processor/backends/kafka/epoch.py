@@ -30,6 +30,8 @@ from processor.backends.kafka.connection import (
     FENCED_GROUP,
     FENCED_PRODUCER,
     LEADER_MOVED,
+    MAX_RETRY_S,
+    RETRY_S,
     TRY_AGAIN,
     UNAUTHORIZED,
     Connection,
@@ -256,7 +258,8 @@ class TransactionalEpoch:
 
     async def _produce_to(self, node: int, queues: list[_Queue]) -> None:
         """Send batch after batch to one leader until all are acknowledged or its metadata is stale."""
-        async for _ in retries():
+        pause_s = RETRY_S
+        while True:
             by_topic: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
             for queue in queues:
                 by_topic[queue.topic].append((queue.partition, self._encode(queue)))
@@ -278,6 +281,10 @@ class TransactionalEpoch:
             queues = [queue for queue in queues if queue.batches]
             if moved or not queues:
                 return
+            if any(queue.encoded is not None for queue in queues):
+                # Somebody was told to try again; the next batch of the others needs no pause.
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, MAX_RETRY_S)
 
     def _encode(self, queue: _Queue) -> bytes:
         if queue.encoded is None:
