@@ -76,12 +76,12 @@ class Stage:
             raise AssertionError(f"seed {self.seed}: not {what} after {timeout_s:g} s\n{self.told()}") from None
 
     async def working(self, *instances: Instance) -> None:
-        """Wait until these instances, and each of them, work on all partitions between them."""
-        wanted = set(range(self.settings.topics.partitions))
+        """Wait until each of these instances works, and every partition is worked on by exactly one of them."""
+        wanted = list(range(self.settings.topics.partitions))
 
         def holds() -> bool:
             shares = [instance.works_on() for instance in instances]
-            return all(shares) and set().union(*shares) == wanted
+            return all(shares) and sorted(partition for share in shares for partition in share) == wanted
 
         await self.until(f"all partitions with {', '.join(i.name for i in instances)}", holds)
 
@@ -112,6 +112,7 @@ class Stage:
                 instance.signal(signal.SIGTERM)
                 code = await instance.wait()
                 assert code == 0, f"seed {self.seed}: {instance.name} ended with {code}\n{self.told()}"
+        self._save()
         found = [str(difference) for difference in await verdict(self.settings, acknowledged=self.load.acknowledged)]
         servers = self.settings.kafka.bootstrap_servers
         ours = f"{self.settings.engine.application_id}-"
@@ -131,9 +132,12 @@ class Stage:
 
     def told(self) -> str:
         """The ends of all journals and logs; the whole of them stays in the test's folder."""
+        self._save()
+        return "\n".join([f"journals and logs: {self._folder}", *(i.told() for i in self.instances[-TOLD_INSTANCES:])])
+
+    def _save(self) -> None:
         for instance in self.instances:
             instance.save()
-        return "\n".join([f"journals and logs: {self._folder}", *(i.told() for i in self.instances[-TOLD_INSTANCES:])])
 
     async def close(self) -> None:
         """End whatever still runs."""

@@ -95,6 +95,7 @@ async def work(plan: Plan) -> int:
         return cast(Fold, JournaledFold(PartitionFold(settings, settings.topics.state, partition), partition, computed))
 
     ear = asyncio.create_task(_listen(points))
+    watcher = asyncio.create_task(_tell_stop(stop))
     code = 0
     error: str | None = None
     try:
@@ -115,8 +116,14 @@ async def work(plan: Plan) -> int:
         code, error = 3, f"{type(failure).__name__}: {failure}"
     finally:
         ear.cancel()
+        watcher.cancel()
     journal("ended", error=error, computed=_sorted(computed))
     return code
+
+
+async def _tell_stop(stop: asyncio.Event) -> None:
+    await stop.wait()
+    journal("stopping")
 
 
 async def _listen(points: Points) -> None:
