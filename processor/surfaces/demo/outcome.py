@@ -111,7 +111,7 @@ def outcome_of(
         commits=commits.count,
         commit_latency_ms=Latency(commits.percentile(0.5), commits.percentile(0.99)),
         equal_to_replay=auditor.equal and auditor.inputs > 0,
-        interrupted=stopped and auditor.difference is None and not auditor.settled,
+        interrupted=stopped and auditor.difference is None and not (auditor.settled and auditor.inputs),
         verdict=auditor.verdict(),
     )
 

@@ -74,8 +74,10 @@ def test_missing_output_is_a_difference_unless_somebody_wanted_to_leave() -> Non
 
 
 def test_nothing_read_is_not_called_equal() -> None:
-    """A demo whose events never arrived has proved nothing."""
-    assert outcome().equal_to_replay is False
+    """A demo whose events never arrived has proved nothing; one that was stopped before them neither."""
+    assert (outcome().equal_to_replay, outcome().different) == (False, True)
+    left = outcome(stopped=True)
+    assert (left.equal_to_replay, left.interrupted) == (False, True)
 
 
 def test_summary_in_words_names_the_verdict() -> None:
