@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import select
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from processor.backends.embedded import EmbeddedKafka, NotStarted, start_broker
@@ -20,7 +21,7 @@ from processor.backends.embedded.probe import cluster_view
 from tests.kafka import tools
 from tests.kafka.fixtures import QUICK_SETTINGS
 from tests.kafka.sockets import listening_addresses
-from tests.kafka.tools import NewRecord
+from tests.kafka.tools import NewRecord, ToolFailed
 
 TopicName = Callable[[str], str]
 
@@ -73,6 +74,39 @@ async def test_a_transaction_is_seen_only_once_committed(kafka: EmbeddedKafka, t
     log = kafka.nodes[0].folder / "data" / f"{topic}-0" / f"{0:020d}.log"
     markers = [line.partition("endTxnMarker: ")[2].split()[0] for line in tools.dump_log(log) if "endTxn" in line]
     assert markers == ["COMMIT", "ABORT"]
+
+
+async def test_group_offsets_are_told_with_and_without_members(kafka: EmbeddedKafka, topic_name: TopicName) -> None:
+    topic, servers = topic_name("groups"), kafka.bootstrap_servers
+    tools.create_topic(servers, topic, partitions=2)
+    tools.produce(servers, topic, [NewRecord("x", key=str(n)) for n in range(10)])
+    ends = tools.end_offsets(servers, topic)
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=topic, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        await consumer.commit({TopicPartition(topic, 0): 1})
+        rows = await asyncio.to_thread(tools.group_offsets, servers, topic)  # the consumer's heartbeats go on
+        assert {(row.partition, row.committed, row.log_end) for row in rows} == {(0, 1, ends[0]), (1, None, ends[1])}
+        assert all(row.member is not None for row in rows)
+    finally:
+        await consumer.stop()
+    (row,) = tools.group_offsets(servers, topic)
+    assert (row.topic, row.partition, row.committed, row.lag, row.member) == (topic, 0, 1, ends[0] - 1, None)
+
+
+def test_topic_settings_and_the_start_of_a_log_can_be_changed(
+    kafka: EmbeddedKafka, topic_name: TopicName, tmp_path: Path
+) -> None:
+    topic, servers = topic_name("changed"), kafka.bootstrap_servers
+    tools.create_topic(servers, topic, settings={"cleanup.policy": "delete"})
+    tools.produce(servers, topic, [NewRecord(str(n)) for n in range(3)])
+    tools.delete_records(servers, topic, {0: 2}, tmp_path)
+    assert [(r.offset, r.value) for r in tools.consume(servers, topic, expected=1)] == [(2, b"2")]
+    tools.alter_topic(servers, topic, {"max.message.bytes": "200"})
+    with pytest.raises(ToolFailed, match="RecordTooLargeException"):
+        tools.produce(servers, topic, [NewRecord("x" * 1000)])
+    tools.produce(servers, topic, [NewRecord("small")])
+    assert [r.value for r in tools.consume(servers, topic, expected=2)] == [b"2", b"small"]
 
 
 def test_only_loopback_is_listened_on(kafka: EmbeddedKafka) -> None:

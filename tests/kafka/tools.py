@@ -62,7 +62,8 @@ def run_tool(main_class: str, arguments: Sequence[str], stdin: bytes = b"", time
     done = subprocess.run(
         command, input=stdin, capture_output=True, timeout=timeout_s, env=java_environment(), check=False
     )
-    if done.returncode != 0:
+    # The console producer logs what it could not send, and ends with 0 all the same.
+    if done.returncode != 0 or b"Error when sending message" in done.stderr:
         said = (done.stdout + done.stderr).decode(errors="replace")
         raise ToolFailed(f"{main_class} ended with {done.returncode}: {said[-2000:]}")
     return done.stdout

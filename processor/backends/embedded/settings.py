@@ -37,9 +37,6 @@ def broker_properties(number: int, ports: Sequence[int], controller_ports: Seque
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "group.initial.rebalance.delay.ms": "0",
-        # A killed broker may register again only when its old session is over: 9 s by default.
-        "broker.session.timeout.ms": "3000",
-        "broker.heartbeat.interval.ms": "500",
         # The default of 128 MiB would be a third of the heap; this is enough for 600,000 keys a pass.
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     }
