@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 INPUT, ACTIONS, METRICS, DEAD_LETTERS, CHANGELOG = "input", "actions", "metrics", "dead-letters", "changelog"
 OUTPUTS = (ACTIONS, METRICS, DEAD_LETTERS)
-GENTLE_ABORT_S = 0.1  # between two looks for overdue transactions
+ABORT_INTERVAL_S = 2.0  # between two looks for overdue transactions: they may stay open longer than a session
 
 Decided = Callable[[Transactional], None]
 
@@ -54,7 +54,7 @@ class ModelKafka:
         self._hash = blake2b(digest_size=16)
         self._silences: dict[Process, int] = {}
         self._members: dict[Process, tuple[str, Callable[[], None]]] = {}
-        self.later(GENTLE_ABORT_S, self._abort_overdue)
+        self.later(ABORT_INTERVAL_S, self._abort_overdue)
 
     # Time and traces -----------------------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class ModelKafka:
         for name in self.transactions.abort_overdue():
             self.trace(name, "overdue")
             self.reached("transaction timed out")
-        self.later(GENTLE_ABORT_S, self._abort_overdue)
+        self.later(ABORT_INTERVAL_S, self._abort_overdue)
 
 
 def _answer(future: asyncio.Future[T], result: T) -> None:

@@ -102,6 +102,7 @@ class Log:
     def read(self, offset: int, most: int) -> tuple[list[Entry], int]:
         """Committed records from an offset on, and the position behind them (read_committed)."""
         limit = self.last_stable
+        offset = max(offset, self.start)
         if offset >= limit:
             return [], offset
         index = self._index(offset)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from processor.engine.observer import Committed, Observer
@@ -18,6 +18,7 @@ from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import CHANGELOG, INPUT, OUTPUTS, ModelKafka
 from tests.simulation.client import ModelCluster
 from tests.simulation.log import NewRecord
+from tests.simulation.network import Fate
 from tests.simulation.oracle import Oracle
 from tests.simulation.tally_fold import TallyFold
 from tests.simulation.virtual_time import Killed, Process, run
@@ -45,12 +46,12 @@ class Plan:
     """What is simulated; durations in virtual seconds, rates per virtual second, ``faults`` names with weights."""
 
     seed: int
-    events: int = 5_000
+    events: int = 8_000
     partitions: int = 4
     instances: int = 3
-    events_per_s: float = 3_000.0
+    events_per_s: float = 600.0
     sessions: int = 40
-    fault_pause_s: float = 0.4
+    fault_pause_s: float = 0.5
     faults: Mapping[str, float] = field(
         default_factory=lambda: {
             "kill": 3,
@@ -67,8 +68,11 @@ class Plan:
         }
     )
     fold: FoldFactory = TallyFold
+    replay: FoldFactory = TallyFold
+    tuning: Tuning = TUNING
     cluster: ClusterFactory = ModelCluster
     runner: RunnerFactory = Runner
+    often: Mapping[tuple[str, Fate], float] = field(default_factory=dict)  # how often a kind of request meets a fate
     patience_s: float = 120.0
 
 
@@ -121,9 +125,9 @@ class Instance:
         plan, broker = simulation.plan, simulation.broker
         self.name = name
         self.process = Process(name)
-        self.cluster = plan.cluster(broker, self.process, name, TUNING.transaction_timeout_s)
+        self.cluster = plan.cluster(broker, self.process, name, plan.tuning.transaction_timeout_s)
         self.seen = _Seen(broker, self.process)
-        self.tuning = Tuning(**{**vars(TUNING), "instance_id": name, "partition_count": plan.partitions})
+        self.tuning = replace(plan.tuning, instance_id=name, partition_count=plan.partitions)
         self._plan = plan
         self.runner: Runner | None = None
         self.stop: asyncio.Event | None = None
@@ -146,13 +150,15 @@ class Simulation:
         self.plan = plan
         self.random = Random(plan.seed)
         self.broker = ModelKafka(plan.partitions, self.random)
-        self.oracle = Oracle(self.broker, plan.fold)
+        self.oracle = Oracle(self.broker, plan.replay)
         self.running: dict[str, Instance] = {}
         self.faults: dict[str, int] = {}
         self.defects: list[str] = []
         self._healing = False
         self._sequences: dict[bytes, int] = {}
         self._produced = 0
+        if plan.often:
+            self.broker.weather.script = self._often
         self._supervisors: set[asyncio.Task[None]] = set()
         for partition in range(plan.partitions):
             progress = encode_progress(Progress(FORMAT, "simulated", plan.partitions, 0))
@@ -252,6 +258,13 @@ class Simulation:
             await asyncio.sleep(0.01 if self._healing else 0.05 + self.random.random() * 2)
             if self.running.get(instance.name) is instance:
                 self._start(instance.name)
+
+    def _often(self, _: str, kind: str) -> Fate | None:
+        if not self._healing:
+            for (often, fate), share in self.plan.often.items():
+                if kind == often and self.random.random() < share:
+                    return fate
+        return None
 
     # Faults --------------------------------------------------------------------------------------------------
 

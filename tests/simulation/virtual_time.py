@@ -88,7 +88,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._clock.now
 
     def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         """In order; what belongs to a paused process waits for its resumption."""
         if context is None:

@@ -1,0 +1,379 @@
+"""Bugs that the checks must see: each is a small variant of the engine, of the client or of the fold.
+
+A suite that has never failed proves nothing; every bug here once lost, repeated or tore something in somebody's
+processor.  `SEEDED_BUGS` gives each its name, the rule it breaks, and how to put it in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+import processor.engine.runner as runner_module
+from processor.engine.commit import Batch, commit
+from processor.engine.lifecycle import TaskState
+from processor.engine.ports import Buffer, Epoch, Input, InputRecord, Outbox, Token
+from processor.engine.restoring import Restorer
+from processor.engine.task import Task
+from processor.errors import InDoubt, Rejected
+from schemas.progress import Barrier, Progress
+from tests.simulation.broker import CHANGELOG
+from tests.simulation.client import ModelCluster, ModelEpoch
+from tests.simulation.log import ABORTED, COMMITTED, OPEN
+from tests.simulation.network import Fate
+from tests.simulation.simulation import TUNING, Plan
+from tests.simulation.tally_fold import SESSION_TTL_MS, TallyFold
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class SeededBug:
+    """``patch`` changes the engine, ``plan`` how it is run."""
+
+    name: str
+    rule: str
+    patch: Patch = lambda _: None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def planned(self, seed: int) -> Plan:
+        """The run in which the bug should show."""
+        return replace(Plan(seed), **self.plan)
+
+
+# The commit ----------------------------------------------------------------------------------------------------
+
+
+def _offsets_before_writes(patch: pytest.MonkeyPatch) -> None:
+    async def wrong(batch: Batch, timeout_s: float) -> None:
+        epoch = batch.epoch
+        buffers = {partition: entry.buffer for partition, entry in batch.entries.items()}
+        positions = {partition: entry.position for partition, entry in batch.entries.items()}
+        try:
+            async with asyncio.timeout(timeout_s):
+                await epoch.add_partitions(buffers)
+                await epoch.add_offsets()
+                await epoch.commit_offsets(batch.token, positions)
+                await epoch.produce(buffers)
+                await epoch.end()
+        except TimeoutError:
+            raise InDoubt("late") from None
+        for entry in batch.entries.values():
+            entry.task.committed += 1
+            entry.task.changelog_next = -1
+
+    patch.setattr(runner_module, "commit", wrong)
+
+
+def _position_at_commit(patch: pytest.MonkeyPatch) -> None:
+    async def wrong(batch: Batch, timeout_s: float) -> None:
+        for entry in batch.entries.values():
+            entry.position = entry.task.position
+        await commit(batch, timeout_s)
+
+    async def later(batch: Batch, timeout_s: float) -> None:
+        await asyncio.sleep(0.01)  # meanwhile the next batch is computed
+        await wrong(batch, timeout_s)
+
+    patch.setattr(runner_module, "commit", later)
+
+
+def _committed_before_the_answer(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Task, "clean", property(lambda _: True))
+
+
+def _writes_are_not_in_the_transaction_of_offsets(patch: pytest.MonkeyPatch) -> None:
+    original = ModelEpoch.commit_offsets
+
+    async def wrong(self: ModelEpoch, token: Token, positions: Mapping[int, int]) -> None:
+        first = min(positions)
+        await original(self, token, {first: positions[first]})
+
+    patch.setattr(ModelEpoch, "commit_offsets", wrong)
+
+
+def _delivery_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ModelEpoch, "enough", lambda _, waiting: waiting <= 1)
+
+
+def _rejection_ignored(patch: pytest.MonkeyPatch) -> None:
+    original = ModelEpoch.produce
+
+    async def wrong(self: ModelEpoch, buffers: Mapping[int, Buffer]) -> dict[int, int]:
+        try:
+            return await original(self, buffers)
+        except Rejected:
+            return dict.fromkeys(buffers, -1)
+
+    patch.setattr(ModelEpoch, "produce", wrong)
+
+
+def _end_repeated(patch: pytest.MonkeyPatch) -> None:
+    original = ModelEpoch.end
+
+    async def wrong(self: ModelEpoch) -> None:
+        for _ in range(5):
+            try:
+                return await original(self)
+            except InDoubt:
+                continue
+        return await original(self)
+
+    patch.setattr(ModelEpoch, "end", wrong)
+
+
+def _epoch_reused(patch: pytest.MonkeyPatch) -> None:
+    original = ModelCluster.open_epoch
+
+    async def wrong(self: ModelCluster) -> Epoch:
+        if self.epoch is None:
+            self.epoch = await original(self)
+        return self.epoch
+
+    patch.setattr(ModelCluster, "epoch", None, raising=False)
+    patch.setattr(ModelCluster, "open_epoch", wrong)
+
+
+# The token -----------------------------------------------------------------------------------------------------
+
+
+def _with_token(change: Callable[[ModelEpoch, Token], Token]) -> Patch:
+    def patch_it(patch: pytest.MonkeyPatch) -> None:
+        original = ModelEpoch.commit_offsets
+
+        async def wrong(self: ModelEpoch, token: Token, positions: Mapping[int, int]) -> None:
+            await original(self, change(self, token), positions)
+
+        patch.setattr(ModelEpoch, "commit_offsets", wrong)
+
+    return patch_it
+
+
+def _current(epoch: ModelEpoch, token: Token) -> Token:
+    member_id, _ = epoch.broker._members[epoch.process]
+    return token._replace(generation=epoch.broker.group.generation, member_id=member_id)
+
+
+# Restore and rebalance -----------------------------------------------------------------------------------------
+
+
+def _reading(read: Callable[[ModelCluster, int, int], tuple[int, frozenset[int]]]) -> Patch:
+    """``read`` says from cluster, partition and barrier: the end, and which records count."""
+
+    def patch_it(patch: pytest.MonkeyPatch) -> None:
+        async def wrong(
+            self: ModelCluster,
+            partition: int,
+            barrier: int,
+            each: Callable[[bytes, bytes | None], None],
+            waiting: Callable[[int], None],
+        ) -> bool:
+            end, states = read(self, partition, barrier)
+            await asyncio.sleep(0.001)
+            for entry in self.broker.logs[CHANGELOG, partition].entries:
+                if entry.state in states and entry.offset < end:
+                    assert entry.key is not None
+                    each(entry.key, entry.value)
+            return True
+
+        patch.setattr(ModelCluster, "read_changelog", wrong)
+
+    return patch_it
+
+
+def _to_last_stable(cluster: ModelCluster, partition: int, _: int) -> tuple[int, frozenset[int]]:
+    return cluster.broker.logs[CHANGELOG, partition].last_stable, frozenset({COMMITTED})
+
+
+def _uncommitted(cluster: ModelCluster, partition: int, barrier: int) -> tuple[int, frozenset[int]]:
+    return barrier, frozenset({COMMITTED, OPEN, ABORTED})
+
+
+def _ended_by_time(patch: pytest.MonkeyPatch) -> None:
+    original = ModelCluster.read_changelog
+
+    async def wrong(self: ModelCluster, *arguments: Any) -> bool:
+        try:
+            async with asyncio.timeout(0.05):
+                return await original(self, *arguments)
+        except TimeoutError:
+            return True
+
+    patch.setattr(ModelCluster, "read_changelog", wrong)
+
+
+def _stale_end(patch: pytest.MonkeyPatch) -> None:
+    async def wrong(self: ModelCluster, partition: int, value: bytes) -> int:
+        await asyncio.sleep(0.001)
+        log = self.broker.logs[CHANGELOG, partition]
+        return max(log.start, log.last_stable - 8)  # an isolated leader does not know better
+
+    patch.setattr(ModelCluster, "barrier", wrong)
+
+
+def _kept_though_others_wrote(patch: pytest.MonkeyPatch) -> None:
+    original = Restorer.restore
+
+    async def wrong(self: Restorer, task: Task, barrier: Barrier) -> bool:
+        if task.state is TaskState.KEPT:
+            await asyncio.sleep(0)
+            return True
+        return await original(self, task, barrier)
+
+    patch.setattr(Restorer, "restore", wrong)
+
+
+def _resumed_at(change: Callable[[Task, Any], int]) -> Patch:
+    def patch_it(patch: pytest.MonkeyPatch) -> None:
+        original = runner_module.Runner._collect_restores
+
+        def wrong(self: runner_module.Runner, reader: Input) -> None:
+            for partition, restore in self._restores.items():
+                if restore.done() and not restore.cancelled() and restore.exception() is None:
+                    task = self._tasks[partition]
+                    task.position = change(task, self._cluster)
+            original(self, reader)
+
+        patch.setattr(runner_module.Runner, "_collect_restores", wrong)
+
+    return patch_it
+
+
+def _group_offset(task: Task, cluster: ModelCluster) -> int:
+    return cluster.broker.group.offsets.get(task.partition, 0)
+
+
+def _progress_without_marks(patch: pytest.MonkeyPatch) -> None:
+    original = Task.end_restore
+
+    def wrong(self: Task, barrier: int, topic: str) -> Progress:
+        progress = original(self, barrier, topic)
+        fold = self.fold
+        assert isinstance(fold, TallyFold)
+        fold.stream_time_ms = -1
+        return progress
+
+    patch.setattr(Task, "end_restore", wrong)
+
+
+def _failed_part_sent(patch: pytest.MonkeyPatch) -> None:
+    """A batch of an ended assignment is sent under the new one."""
+    original = runner_module.Runner._commit
+
+    async def wrong(self: runner_module.Runner, batch: Batch) -> None:
+        if self._token is not None:
+            batch.token = self._token
+        await original(self, batch)
+
+    async def revoked(self: runner_module.Runner) -> None:
+        pending = self._pending
+        self._revoking = True
+        self._token = None
+        for task in self._tasks.values():
+            if self._input is not None:
+                self._input.forget(task.partition)
+            task.move_to(TaskState.CLOSED)
+        for restore in self._restores.values():
+            restore.cancel()
+        self._restores.clear()
+        self._tasks = {}
+        self._revoking = False
+        self._pending = pending
+
+    patch.setattr(runner_module.Runner, "_commit", wrong)
+    patch.setattr(runner_module.Runner, "revoked", revoked)
+
+
+# The fold ------------------------------------------------------------------------------------------------------
+
+
+class _NoTombstones(TallyFold):
+    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+        return ((key, value) for key, value in super().changes() if value is not None)
+
+
+class _SequencesForgotten(TallyFold):
+    def restored(self, marks: bytes) -> None:
+        super().restored(marks)
+        self.sessions = {key: session._replace(sequence=-1) for key, session in self.sessions.items()}
+
+
+class _ErrorsSwallowed(TallyFold):
+    def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
+        super().process([record for record in records if record.value != b"bad"], out)
+
+
+class _WallClock(TallyFold):
+    def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
+        self.stream_time_ms = max(self.stream_time_ms, int(asyncio.get_running_loop().time() * 1000))
+        super().process(records, out)
+
+
+class _BatchMatters(TallyFold):
+    """Within one batch a session's repetitions are looked for only once."""
+
+    def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
+        super().process(list({(record.key, record.value): record for record in records}.values()), out)
+
+
+class _ExpiryBySweep(TallyFold):
+    """Sessions expire at the beginning of a batch, by what the time was before it."""
+
+    def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
+        before = self.stream_time_ms
+        for key, session in list(self.sessions.items()):
+            if before - session.last_ms > SESSION_TTL_MS:
+                del self.sessions[key]
+                self._changed[key] = None
+        super().process(records, out)
+
+    def _reclaim(self, now_ms: int) -> None:
+        return
+
+
+# Little patience at a revocation and a group that never rests: transactions outlive their assignment.
+_HASTY = {
+    "tuning": replace(TUNING, revoke_timeout_s=0.02),
+    "instances": 4,
+    "faults": {"trouble": 4, "leave": 4, "kill": 2, "long pause": 1},
+}
+
+SEEDED_BUGS = [
+    SeededBug(
+        "offsets are sent before the writes are acknowledged",
+        "R1",
+        _offsets_before_writes,
+        {**_HASTY, "often": {("produce", Fate.LOST): 0.1}},
+    ),
+    SeededBug("one delivery is not awaited", "R1", _delivery_not_awaited),
+    SeededBug("a rejected batch does not fail the transaction", "R1", _rejection_ignored),
+    SeededBug("offsets of one partition only", "R1", _writes_are_not_in_the_transaction_of_offsets),
+    SeededBug(
+        "generation is not sent", "R1", _with_token(lambda _, token: Token(-1, "", None, token.partitions)), _HASTY
+    ),
+    SeededBug("generation is read at commit", "R1", _with_token(_current), _HASTY),
+    SeededBug("a batch of an ended assignment is sent", "R1", _failed_part_sent),
+    SeededBug("the next offset is read at commit", "R2", _position_at_commit),
+    SeededBug("work resumes at the group offset", "R2", _resumed_at(_group_offset)),
+    SeededBug("one record is skipped at a resume", "R2", _resumed_at(lambda task, _: task.position + 1)),
+    SeededBug("one record is repeated at a resume", "R2", _resumed_at(lambda task, _: max(0, task.position - 1))),
+    SeededBug("EndTxn is repeated", "R3", _end_repeated, {"often": {("end", Fate.LATE): 0.2}}),
+    SeededBug("the epoch is used again after a doubt", "R3", _epoch_reused),
+    SeededBug("state is kept though unclean", "R3", _committed_before_the_answer),
+    SeededBug("restore reads to the last stable offset", "R4", _reading(_to_last_stable)),
+    SeededBug("restore reads what is not committed", "R4", _reading(_uncommitted)),
+    SeededBug("restore is ended by time", "R4", _ended_by_time),
+    SeededBug("the end is taken from a stale leader", "R4", _stale_end),
+    SeededBug("state is kept though others wrote", "R5", _kept_though_others_wrote),
+    SeededBug("the clock has a say", "R8", plan={"fold": _WallClock}),
+    SeededBug("the batch has a say", "R8", plan={"fold": _BatchMatters}),
+    SeededBug("bad input is dropped in silence", "R9", plan={"fold": _ErrorsSwallowed}),
+    SeededBug("sequences are not in the state", "R11", plan={"fold": _SequencesForgotten}),
+    SeededBug("stream time is not restored", "R12", _progress_without_marks),
+    SeededBug("tombstones are dropped", "R12", plan={"fold": _NoTombstones}),
+    SeededBug("sessions expire by sweep", "R12", plan={"fold": _ExpiryBySweep}),
+]
