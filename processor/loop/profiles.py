@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Literal
 
+from processor.loop.elementary import exponential, sine_of_turns
+
 Parameters = Mapping[str, float]
 Profile = Callable[[float, int, int, Parameters], float]
 
@@ -37,30 +39,33 @@ def cosine_ramp(base_factor: float, step: int, total_steps: int, params: Paramet
     if ramp <= 0.0:
         return base_factor
     t = step / max(total_steps, 1)
+    # (1 - cos x) / 2 is the square of sin(x / 2).
     if t < ramp:
-        return base_factor * 0.5 * (1.0 - math.cos(math.pi * t / ramp))
-    if t > 1.0 - ramp:
-        return base_factor * 0.5 * (1.0 + math.cos(math.pi * (t - 1.0 + ramp) / ramp))
-    return base_factor
+        half = sine_of_turns(t / (4.0 * ramp))
+    elif t > 1.0 - ramp:
+        half = sine_of_turns((1.0 - t) / (4.0 * ramp))
+    else:
+        return base_factor
+    return base_factor * half * half
 
 
 def exponential_decay(base_factor: float, step: int, total_steps: int, params: Parameters) -> float:
     """Start strong and fall towards ``floor`` at ``decay_rate`` per run."""
     t = step / max(total_steps, 1)
     floor = params["floor"]
-    return base_factor * (floor + (1.0 - floor) * math.exp(-params["decay_rate"] * t))
+    return base_factor * (floor + (1.0 - floor) * exponential(-params["decay_rate"] * t))
 
 
 def pulse(base_factor: float, step: int, total_steps: int, params: Parameters) -> float:
     """``frequency`` full bursts between 0 and the base factor."""
     t = step / max(total_steps, 1)
-    return base_factor * 0.5 * (1.0 + math.sin(2.0 * math.pi * params["frequency"] * t))
+    return base_factor * 0.5 * (1.0 + sine_of_turns(params["frequency"] * t))
 
 
 def sinusoidal(base_factor: float, step: int, total_steps: int, params: Parameters) -> float:
     """The base factor, swinging by ``amplitude`` around it ``frequency`` times."""
     t = step / max(total_steps, 1)
-    return base_factor * (1.0 + params["amplitude"] * math.sin(2.0 * math.pi * params["frequency"] * t))
+    return base_factor * (1.0 + params["amplitude"] * sine_of_turns(params["frequency"] * t))
 
 
 BUILT_IN: dict[str, Profile] = {
@@ -93,8 +98,12 @@ def base_parameters(
 
 
 @lru_cache(maxsize=1024)
-def multipliers(name: str, duration_steps: int, params: tuple[tuple[str, float], ...]) -> tuple[float, ...]:
-    """m at the steps 0 … duration - 1 of a built-in profile; `params` are the sorted items."""
+def multipliers(name: str, duration_steps: int, params: tuple[tuple[str, float], ...]) -> tuple[float, ...] | None:
+    """m at the steps 0 … duration - 1 of a built-in profile; `params` are the sorted items.
+
+    None where extreme parameters make a value that is no finite number.
+    """
     profile = BUILT_IN[name]
     mapping = dict(params)
-    return tuple(profile(1.0, step, duration_steps, mapping) for step in range(duration_steps))
+    values = tuple(profile(1.0, step, duration_steps, mapping) for step in range(duration_steps))
+    return values if all(map(math.isfinite, values)) else None

@@ -50,6 +50,7 @@ def test_multiplier_has_the_documented_shape(name: str, t: float, params: dict[s
 def test_factor_is_the_base_times_the_cached_multiplier(name: str, duration: int, base: float) -> None:
     params = PROFILE_DEFAULTS[name]
     table = multipliers(name, duration, tuple(sorted(params.items())))
+    assert table is not None
     assert len(table) == duration
     for step in {0, duration // 2, duration - 1}:
         assert BUILT_IN[name](base, step, duration, params) == pytest.approx(base * table[step], abs=1e-15)
@@ -78,6 +79,27 @@ def test_current_factor_follows_the_profile_over_the_whole_run(name: str, params
     factors = [started["current_factor"], *(action["current_factor"] for action in play.times(39, NOVEL))]
     expected = [min(1.0, max(0.0, BUILT_IN[name](started["entropy_factor"], step, 40, params))) for step in range(40)]
     assert factors == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("params_mode", ["static", "adaptive"])
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("exponential_decay", {"decay_rate": -1e308}),
+        ("exponential_decay", {"floor": 1e308, "decay_rate": -900.0}),
+        ("pulse", {"frequency": 1e308}),
+        ("sinusoidal", {"amplitude": 1e308, "frequency": 1e308}),
+        ("cosine_ramp", {"ramp_fraction": 5e-324}),
+    ],
+)
+def test_extreme_parameters_never_stop_the_loop(name: str, params: dict[str, float], params_mode: str) -> None:
+    play = Play(
+        loop={"max_exploration_steps": 10},
+        profiles={"selection": name, "params": {name: params}, "params_mode": params_mode},
+    )
+    for action in play.times(11, NOVEL):
+        assert 0.0 <= action["current_factor"] <= 1.0
+        assert action.get("warnings", ["profile_error"]) == ["profile_error"]
 
 
 # A user's own
