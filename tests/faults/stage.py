@@ -167,22 +167,31 @@ async def stage(
             await scenario.close()
 
 
-def scenario_settings(bootstrap_servers: str, partitions: int, more: Mapping[str, Any]) -> Settings:
-    """Settings with names that no other scenario has."""
+def scenario_settings(
+    bootstrap_servers: str, partitions: int, more: Mapping[str, Any], *, config: Path | None = None
+) -> Settings:
+    """Settings with names that no other scenario has; with a ``config`` file the loop behaves as that says."""
     name = f"faults-{secrets.token_hex(4)}"
     names = {
         f"topics.{role}": f"{name}.{role.replace('_', '-')}"
         for role in ("state", "actions", "metrics", "dead_letters", "changelog")
     }
+    quick = (
+        SCENARIO_SETTINGS
+        if config is None
+        else {
+            key: value for key, value in SCENARIO_SETTINGS.items() if key.startswith(("topics.", "kafka.", "engine."))
+        }
+    )
     flags = {
-        **SCENARIO_SETTINGS,
+        **quick,
         **names,
         "topics.partitions": partitions,
         "kafka.bootstrap_servers": bootstrap_servers,
         "engine.application_id": name,
         **more,
     }
-    return load_settings(None, {}, flags)
+    return load_settings(config, {}, flags)
 
 
 async def create_topics(settings: Settings) -> None:
