@@ -74,6 +74,10 @@ class Broker(Protocol):
     def why_fallback(self) -> str | None:
         """Why it is not Apache Kafka, where it is not."""
 
+    @property
+    def alive(self) -> bool:
+        """It has not ended by itself."""
+
 
 FetchProgress = Callable[[int, int], None]
 """Bytes present and bytes in all, while a broker's files are being fetched."""

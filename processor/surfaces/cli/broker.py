@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, NoReturn, Protocol, cast
+from typing import Annotated, cast
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from processor.errors import ConfigError, Unreachable
+from processor.surfaces.cli.fetching import fetch_progress
 from processor.surfaces.cli.options import Json
-from processor.surfaces.ports import Broker, FetchProgress, Kafka
+from processor.surfaces.cli.signals import terminated_like_interrupted
+from processor.surfaces.ports import Broker, Kafka
 
 _LOOK_INTERVAL_S = 0.5
 
 broker_app = typer.Typer(
     name="broker", help="Apache Kafka on this machine, without Docker or Java.", no_args_is_help=True
 )
-
-
-class RunningBroker(Broker, Protocol):
-    """The broker of `Kafka.start_broker`, which also tells when it has ended by itself."""
-
-    @property
-    def alive(self) -> bool: ...
 
 
 @broker_app.callback()
@@ -80,11 +69,11 @@ def start(
     if nodes not in (1, 3):
         raise ConfigError(f"--nodes {nodes}: choose 1 or 3")
     properties = _properties(overrides or [])
-    with _terminated_like_interrupted(), _fetch_progress() as progress:
+    with terminated_like_interrupted(), fetch_progress() as progress:
         started = cast(Kafka, ctx.obj).start_broker(
             nodes=nodes, port=port, folder=folder, properties=properties, progress=progress
         )
-        with cast(AbstractContextManager[RunningBroker], started) as kafka:
+        with started as kafka:
             _serve(kafka, folder, as_json)
 
 
@@ -98,7 +87,7 @@ def _properties(overrides: list[str]) -> dict[str, str]:
     return properties
 
 
-def _serve(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
+def _serve(kafka: Broker, folder: Path | None, as_json: bool) -> None:
     """Returns at the first signal; raises `Unreachable` when the broker ends by itself."""
     never = threading.Event()
     try:
@@ -110,7 +99,7 @@ def _serve(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
     raise Unreachable(f"{kafka.kind} at {kafka.bootstrap_servers} ended by itself: its server.log tells why")
 
 
-def _announce(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
+def _announce(kafka: Broker, folder: Path | None, as_json: bool) -> None:
     if kafka.why_fallback is not None:
         print(f"creative-feedback: {kafka.kind} stands in for Apache Kafka: {kafka.why_fallback}", file=sys.stderr)
     if as_json:
@@ -124,46 +113,3 @@ def _announce(kafka: RunningBroker, folder: Path | None, as_json: bool) -> None:
         return
     kept = "temporary data" if folder is None else f"data in {folder.resolve()}"
     print(f"{kafka.kind} at {kafka.bootstrap_servers} ({kept}); Ctrl-C stops it", flush=True)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM as Ctrl-C: either stops the broker cleanly, and a second one while stopping ends at once."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _fetch_progress() -> Iterator[FetchProgress]:
-    """A bar on stderr while there is something to fetch; without a terminal a line per quarter."""
-    console = Console(stderr=True)
-    bar = Progress(
-        "fetching Apache Kafka", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-        console=console, transient=True,
-    )  # fmt: skip
-    task = bar.add_task("fetch", total=None)
-    told_quarters = -1
-
-    def show(present_bytes: int, total_bytes: int) -> None:
-        nonlocal told_quarters
-        if console.is_terminal:
-            bar.start()
-            bar.update(task, completed=present_bytes, total=total_bytes)
-            if present_bytes >= total_bytes:
-                bar.stop()
-        elif (quarters := 4 * present_bytes // total_bytes) > told_quarters:
-            told_quarters = quarters
-            console.print(f"fetching Apache Kafka: {present_bytes >> 20} of {total_bytes >> 20} MB")
-
-    try:
-        yield show
-    finally:
-        if bar.live.is_started:  # stopping it unstarted would print an empty line
-            bar.stop()

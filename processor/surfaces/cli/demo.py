@@ -19,12 +19,11 @@ from rich.live import Live
 
 from processor.config import Settings, all_keys
 from processor.surfaces import terminal
-from processor.surfaces.cli.broker import _fetch_progress as fetch_progress
-from processor.surfaces.cli.broker import _terminated_like_interrupted as terminated_like_interrupted
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference, ExitCode
+from processor.surfaces.cli.fetching import fetch_progress
 from processor.surfaces.cli.options import Config, Json, Overrides, Seed, flags_of, gather_settings
-from processor.surfaces.cli.signals import stop_on_signals
+from processor.surfaces.cli.signals import stop_on_signals, terminated_like_interrupted
 from processor.surfaces.demo.course import Plot, Show, play
 from processor.surfaces.demo.outcome import Outcome, told
 from processor.surfaces.demo.witness import Witness
