@@ -125,8 +125,15 @@ class BlockRecord(Struct, frozen=True, array_like=True, gc=False):
     stamps: list[str | None] = []
 
 
-StateRecord = SessionRecord | LedgerRecord | ModelRecord | BlockRecord
-AnyRecord = TypeVar("AnyRecord", SessionRecord, LedgerRecord, ModelRecord, BlockRecord)
+class Marks(Struct, frozen=True, array_like=True):
+    """The fold's part of the progress record: stream time, and a fingerprint of what shaped the behaviour."""
+
+    format: int
+    stream_time_ms: int
+    fingerprint: bytes
+
+
+AnyRecord = TypeVar("AnyRecord", SessionRecord, LedgerRecord, ModelRecord, BlockRecord, Marks)
 
 encode_state = msgspec.msgpack.Encoder().encode
 
@@ -167,6 +174,14 @@ def decode_state(value: bytes, record_type: type[AnyRecord]) -> AnyRecord:
     if record.format > FORMAT:
         raise ValueError(_newer(record.format))
     return record
+
+
+def decode_marks(value: bytes) -> Marks:
+    """The fold's part of a progress record. Raises ``ValueError`` as `decode_state` does."""
+    try:
+        return decode_state(value, Marks)
+    except ValueError as error:
+        raise ValueError(f"marks of the progress record: {error}") from None
 
 
 def _newer_format(value: bytes) -> str | None:

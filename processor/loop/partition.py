@@ -9,18 +9,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
 from msgspec import UNSET
 
 from processor.config import Settings, behaviour_fingerprint
 from processor.errors import Refused
-from processor.loop.changelog import Changes, StoredSession, restored_model, session_keys, write_model, write_session
+from processor.loop.changelog import Changes, session_keys, write_model, write_session
+from processor.loop.diary import Diary, LogEvent
 from processor.loop.injection import SUCCESS_GAIN
 from processor.loop.intake import StateRefused
 from processor.loop.ports import Outputs, Record
 from processor.loop.pretraining import Pretraining, read_pretraining
 from processor.loop.quality import QualityModel
 from processor.loop.record_time import rfc3339_utc
+from processor.loop.restoring import StoredPartition
 from processor.loop.rules import Rules
 from processor.loop.session import Session
 from processor.loop.step import FeedbackLoop
@@ -30,28 +31,10 @@ from schemas.dead_letters import dead_letter_headers
 from schemas.errors import InvalidRecord
 from schemas.events import Limits, StateEvent, decode_event
 from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack
-from schemas.state_records import (
-    BlockRecord,
-    Kind,
-    LedgerRecord,
-    ModelRecord,
-    SessionRecord,
-    decode_state,
-    parse_state_key,
-)
+from schemas.state_records import FORMAT, Marks, decode_marks, encode_state
 
 # Expired sessions forgotten at one record, so that a long silence does not end in one huge transaction.
 RECLAIMED_PER_RECORD = 4
-
-MARKS_FORMAT = 1
-
-
-class Marks(msgspec.Struct, frozen=True, array_like=True):
-    """The fold's part of the progress record: stream time and what shaped the behaviour."""
-
-    format: int
-    stream_time_ms: int
-    fingerprint: bytes
 
 
 class PartitionFold:
@@ -83,9 +66,9 @@ class PartitionFold:
         self._reclaim_after_ms = -1
         self._dirty: list[Session] = []
         self._dead_keys: dict[bytes, None] = {}
-        self._stored: dict[str, StoredSession] = {}
-        self._stored_shared = StoredSession()
+        self._stored = StoredPartition()
         self._tally: dict[str, float] = {}
+        self._diary = Diary() if settings.loop.debug else None
 
     def process(self, records: Sequence[Record], out: Outputs) -> None:
         """Consume `records` in order; see `Fold.process`."""
@@ -162,6 +145,8 @@ class PartitionFold:
                 put_metric(session.key, encode(metric), output_headers)
             if action.mode_changed is not UNSET:
                 self._count_transition(action)
+                if self._diary is not None:
+                    self._diary.write(session, action)
         for name, count in (
             ("events", len(records)),
             ("actions", actions),
@@ -188,7 +173,7 @@ class PartitionFold:
 
     def marks(self) -> bytes:
         """Stream time and the fingerprint of the behaviour's configuration, about 30 bytes."""
-        return msgspec.msgpack.encode(Marks(MARKS_FORMAT, self.stream_time_ms, self.fingerprint))
+        return encode_state(Marks(FORMAT, self.stream_time_ms, self.fingerprint))
 
     def tally(self) -> Mapping[str, float]:
         """Counters since the last call; see `Fold.tally`.
@@ -200,6 +185,10 @@ class PartitionFold:
         tally, self._tally = self._tally, {}
         return tally
 
+    def diary(self) -> Sequence[LogEvent]:
+        """With ``loop.debug``: what to log since the last call, once the transaction is committed."""
+        return () if self._diary is None else self._diary.read()
+
     def census(self) -> dict[str, int]:
         """How many sessions are in each mode."""
         modes = dict.fromkeys(("stable", "exploring", "recovering", "emergency"), 0)
@@ -210,59 +199,25 @@ class PartitionFold:
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one state record; raises `Refused` on an unknown key, a newer format or other bytes."""
         try:
-            kind, session_id, slot = parse_state_key(key)
-            if kind in (Kind.SHARED_MODEL, Kind.SHARED_SAMPLES):
-                stored = self._stored_shared
-            else:
-                stored = self._stored.get(session_id) or self._stored.setdefault(session_id, StoredSession())
-            if kind is Kind.SESSION:
-                stored.core = None if value is None else decode_state(value, SessionRecord)
-            elif kind is Kind.LEDGER:
-                stored.ledger = None if value is None else decode_state(value, LedgerRecord)
-            elif kind in (Kind.MODEL, Kind.SHARED_MODEL):
-                stored.model = None if value is None else decode_state(value, ModelRecord)
-            else:
-                blocks = stored.points if kind is Kind.POINTS else stored.samples
-                if value is None:
-                    blocks.pop(slot, None)
-                else:
-                    blocks[slot] = decode_state(value, BlockRecord)
+            self._stored.take(key, value)
         except ValueError as error:
-            raise self._corrupt(f"state record {key!r}: {error}") from None
-        if value is None and stored is not self._stored_shared and stored.empty():
-            del self._stored[session_id]
+            raise self._corrupt(str(error)) from None
 
     def restored(self, marks: bytes) -> None:
         """Assemble the sessions from what was restored; raises `Refused` on corrupt or newer state."""
-        if marks:
-            try:
-                known = msgspec.msgpack.decode(marks, type=Marks)
-            except msgspec.DecodeError as error:
-                raise self._corrupt(f"marks of the progress record: {error}") from None
-            if known.format > MARKS_FORMAT:
-                raise self._corrupt(
-                    f"marks of the progress record: written in format {known.format}, "
-                    f"this version reads up to {MARKS_FORMAT}"
-                )
-            self.stream_time_ms = known.stream_time_ms
-            self.configuration_changed = known.fingerprint != self.fingerprint
-        sessions = []
-        for session_id, stored in self._stored.items():
-            try:
-                sessions.append(stored.session(session_id, self.rules, self.loop.injector))
-            except ValueError as error:
-                raise self._corrupt(f"state of session {session_id!r}: {error}") from None
-        sessions.sort(key=lambda session: session.last_offset)
+        stored, self._stored = self._stored, StoredPartition()
+        try:
+            if marks:
+                known = decode_marks(marks)
+                self.stream_time_ms = known.stream_time_ms
+                self.configuration_changed = known.fingerprint != self.fingerprint
+            sessions = stored.sessions(self.rules, self.loop.injector)
+            shared = stored.shared_model(self.rules.model)
+        except ValueError as error:
+            raise self._corrupt(str(error)) from None
         self.sessions.update((session.session_id, session) for session in sessions)
-        shared = self._stored_shared
-        if shared.model is not None and self.shared_model is not None:
-            try:
-                self.shared_model = restored_model(shared.model, shared.samples, self.rules.model)
-            except ValueError as error:
-                raise self._corrupt(f"shared quality model: {error}") from None
-            self.loop.injector.shared_model = self.shared_model
-        self._stored = {}
-        self._stored_shared = StoredSession()
+        if shared is not None and self.shared_model is not None:
+            self.shared_model = self.loop.injector.shared_model = shared
 
     def _corrupt(self, what: str) -> Refused:
         return Refused(

@@ -291,3 +291,27 @@ def test_typed_and_generic_decoding_give_the_same_bytes() -> None:
     plain = state_records([("s", NOVEL), ("s", CALM), ("s", {"novelty": 2})] * 20)
     generic = state_records([("s", {**state, "temperature": "hot"}) for state in (NOVEL, CALM, {"novelty": 2})] * 20)
     assert run(Settings(), plain).out == run(Settings(), generic).out
+
+
+def test_debug_mode_keeps_the_seeds_log_events_for_after_the_commit() -> None:
+    settings = settings_from({"loop": {"debug": True, "max_exploration_steps": 10}})
+    fold = run(settings, state_records([("s", NOVEL)] * 11)).fold
+    entries = fold.diary()
+    assert [name for name, _ in entries] == [
+        "creative_mode_transition",
+        "creative_exploration_started",
+        "creative_injection_debug",
+        "creative_mode_transition",
+        "creative_exploration_completed",
+    ]
+    assert entries[0][1]["to_mode"] == "exploring"
+    assert entries[2][1]["state"] == NOVEL
+    assert entries[4][1]["duration"] == 10
+    assert fold.diary() == []
+    assert run(Settings(), state_records([("s", NOVEL)])).fold.diary() == ()
+
+
+def test_log_events_are_bounded_where_nobody_reads_them() -> None:
+    settings = settings_from({"loop": {"debug": True}})
+    urgent = [(f"s{number}", {"emergency_override": True}) for number in range(3000)]
+    assert len(run(settings, state_records(urgent)).fold.diary()) == 1000
