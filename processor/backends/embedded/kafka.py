@@ -86,7 +86,7 @@ class EmbeddedKafka:
         require_free([*self._ports, *self._controller_ports])
         jvm = Jvm(tuple(kafka_jars(self._progress)), _HEAP_MB[self._count])
         home = self._claim_folder()
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(self._temporary.name if self._temporary is not None else None)
         try:
             self.nodes = tuple(
                 KafkaNode(

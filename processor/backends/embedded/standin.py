@@ -53,7 +53,7 @@ class StandInBroker:
             self._temporary = tempfile.TemporaryDirectory(prefix="creative-feedback-broker-")
         home = self._folder or Path(self._temporary.name)  # type: ignore[union-attr]
         home.mkdir(parents=True, exist_ok=True)
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(self._temporary.name if self._temporary is not None else None)
         log_file = home / "server.log"
         options = ["--host", HOST, "--kafka-port", str(self._port), "--data-dir", str(home / "stand-in")]
         with log_file.open("ab") as log:
@@ -84,6 +84,8 @@ class StandInBroker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+            if self._watchdog is not None:
+                self._watchdog.forget(self._process.pid)
             self._process = None
         if self._watchdog is not None:
             self._watchdog.close()

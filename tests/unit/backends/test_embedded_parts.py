@@ -131,22 +131,26 @@ def test_the_watchdog_kills_what_it_watches_and_spares_what_it_was_told_to_forge
         forgotten.kill()
 
 
-def test_a_watched_process_dies_with_its_parent() -> None:
+def test_a_watched_process_and_its_temporary_folder_go_with_a_killed_parent(tmp_path: Path) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    (folder / "file").write_text("data")
     program = (
         "import subprocess, sys, signal\n"
         "from processor.backends.embedded.watchdog import Watchdog\n"
+        f"watchdog = Watchdog({str(folder)!r})\n"
         f"child = subprocess.Popen({ENDLESS!r})\n"
-        "watchdog = Watchdog()\n"
         "watchdog.watch(child.pid)\n"
-        "print(child.pid, flush=True)\n"
+        "print(flush=True)\n"
         "signal.pause()\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()
         parent.kill()
-        # The grandchild holds the other end of this pipe: its end is the grandchild's end.
+        # The child and the watchdog hold the other end of this pipe: its end is the end of both.
         assert parent.stdout.read() == b""
+    assert not folder.exists()
 
 
 def test_the_java_of_the_wheel_is_used_whatever_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
