@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ def events(seed: int, sessions: int) -> Iterator[Event]:
             sequence -= dice.randrange(1, sequence + 1)
         else:
             sequences[who] += 1
-        levels[who] = [min(1.0, max(0.0, level + dice.gauss(0, 0.08))) for level in levels[who]]
+        levels[who] = [min(1.0, max(0.0, level + 0.3 * dice.random() - 0.15)) for level in levels[who]]
         novelty, aesthetic, volatility = levels[who]
         state: dict[str, Any] = {"novelty": novelty, "aesthetic_score": aesthetic, "volatility": volatility}
         if chance > 0.995:
@@ -57,16 +58,28 @@ class Load:
     def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int, source: Iterator[Event]) -> None:
         self._producer = producer
         self._topic = topic
-        self._partitions = partitions
         self._source = source
+        self._partition_of = functools.cache(lambda key: partition_of_key(key, partitions))
         self._waiting: set[asyncio.Future[Any]] = set()
         self._pace: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self.acknowledged: dict[int, list[tuple[int, bytes | None, bytes | None]]] = {}
 
     async def send(self, count: int) -> None:
-        """Write so many events now and wait until all are acknowledged."""
-        await self._write(count)
+        """Write so many events now, as fast as the broker takes them, and wait until all are acknowledged."""
+        full: dict[int, tuple[Any, list[Event]]] = {}
+        for _ in range(count):
+            key, value = next(self._source)
+            partition = self._partition_of(key)
+            batch, held = full.get(partition) or (None, [])
+            if batch is None or batch.append(key=key, value=value, timestamp=None) is None:
+                if batch is not None:
+                    await self._send_batch(partition, batch, held)
+                batch, held = full[partition] = self._producer.create_batch(), []
+                batch.append(key=key, value=value, timestamp=None)
+            held.append((key, value))
+        for partition, (batch, held) in full.items():
+            await self._send_batch(partition, batch, held)
         await self._flush()
 
     def begin(self, rate: float) -> None:
@@ -115,10 +128,13 @@ class Load:
     async def _write(self, count: int) -> None:
         for _ in range(count):
             key, value = next(self._source)
-            partition = partition_of_key(key, self._partitions)
+            partition = self._partition_of(key)
             future = await self._producer.send(self._topic, value, key, partition)
-            self._waiting.add(future)
-            future.add_done_callback(self._recorder(partition, key, value))
+            self._expect(future, partition, [(key, value)])
+
+    async def _send_batch(self, partition: int, batch: Any, held: list[Event]) -> None:
+        future = await self._producer.send_batch(batch, self._topic, partition=partition)
+        self._expect(future, partition, held)
 
     async def _flush(self) -> None:
         if self._waiting:
@@ -126,16 +142,21 @@ class Load:
         if self._failure is not None:
             raise AssertionError(f"the load was not acknowledged: {self._failure!r}")
 
-    def _recorder(self, partition: int, key: bytes, value: bytes) -> Any:
-        def record(future: asyncio.Future[Any]) -> None:
+    def _expect(self, future: asyncio.Future[Any], partition: int, held: list[Event]) -> None:
+        """Remember the events once the broker has said at which offset the first of them stands."""
+
+        def answered(future: asyncio.Future[Any]) -> None:
             self._waiting.discard(future)
             error = None if future.cancelled() else future.exception()
             if error is not None:
                 self._failure = error
             elif not future.cancelled():
-                self.acknowledged.setdefault(partition, []).append((future.result().offset, key, value))
+                first = future.result().offset
+                known = self.acknowledged.setdefault(partition, [])
+                known += [(first + index, key, value) for index, (key, value) in enumerate(held)]
 
-        return record
+        self._waiting.add(future)
+        future.add_done_callback(answered)
 
 
 @asynccontextmanager
