@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 INPUT, ACTIONS, METRICS, DEAD_LETTERS, CHANGELOG = "input", "actions", "metrics", "dead-letters", "changelog"
 OUTPUTS = (ACTIONS, METRICS, DEAD_LETTERS)
-ABORT_INTERVAL_S = 2.0  # between two looks for overdue transactions: they may stay open longer than a session
+ABORT_INTERVAL_S = 1.0  # between two looks for overdue transactions: they may stay open longer than a session
 
 Decided = Callable[[Transactional], None]
 
@@ -31,7 +31,7 @@ class ModelKafka:
     """Everything outside the processes. ``decided`` hears of every commit when it is decided."""
 
     def __init__(
-        self, partitions: int, random: Random, *, session_timeout_s: float = 1.5, max_batch_bytes: int = 1 << 20
+        self, partitions: int, random: Random, *, session_timeout_s: float = 0.6, max_batch_bytes: int = 1 << 20
     ) -> None:
         self.partitions = partitions
         self.random = random
@@ -40,6 +40,7 @@ class ModelKafka:
         self.weather = Weather(random)
         self.decided: Decided | None = None
         self.refusing: set[tuple[str, int]] = set()  # topic partitions that refuse every batch
+        self.ambush: tuple[str, Callable[[Process], None]] | None = None  # at the next request of that kind
         self.sometimes: dict[str, int] = {}
         self.requests = 0
         self.logs = {
@@ -79,6 +80,7 @@ class ModelKafka:
     async def ask(self, process: Process, kind: str, effect: Callable[[], T]) -> T:
         """One request and its reply. Raises what the effect raises, or `InDoubt` where no reply came."""
         process.check()
+        self._spring(process, kind)
         self.requests += 1
         answer: asyncio.Future[T] = self.loop.create_future()
         fate, out_s, back_s, patience_s = self.weather.journey(process.name, kind)
@@ -136,6 +138,7 @@ class ModelKafka:
         if process.paused:
             self.later(0.05, self.produce, process, name, epoch, batches, acknowledge)
             return
+        self._spring(process, "produce")
         self.requests += 1
         fate, out_s, back_s, patience_s = self.weather.journey(process.name, "produce")
         if fate is not Fate.LOST:
@@ -181,6 +184,13 @@ class ModelKafka:
         if back_s is not None:
             self.later(back_s, acknowledge, failure or written)
 
+    def _spring(self, process: Process, kind: str) -> None:
+        """Something lies in wait for a request of this kind: it strikes while the request is on its way."""
+        if self.ambush is not None and self.ambush[0] == kind:
+            strike, self.ambush = self.ambush[1], None
+            self.reached(f"struck at {kind}")
+            self.later(self.random.random() * 2 * self.weather.latency_s, strike, process)
+
     # Processes -----------------------------------------------------------------------------------------------
 
     def join(
@@ -211,6 +221,8 @@ class ModelKafka:
 
     def kill(self, process: Process) -> None:
         """SIGKILL: its requests on the way still arrive, its session ends by time."""
+        if process.killed:
+            return
         process.kill()
         self.trace(process.name, "killed")
         self._silent(process)

@@ -35,8 +35,8 @@ class GroupCoordinator:
         later: Callable[..., Any],
         random: Random,
         *,
-        heartbeat_s: float = 0.1,
-        rebalance_timeout_s: float = 2.0,
+        heartbeat_s: float = 0.05,
+        rebalance_timeout_s: float = 0.8,
     ) -> None:
         self.generation = 0
         self.members: dict[str, Member] = {}

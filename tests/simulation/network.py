@@ -36,7 +36,7 @@ Script = Callable[[str, str], Fate | None]
 class Weather:
     """Draws journeys. ``trouble`` is the share of requests that do not go well; a script decides first."""
 
-    def __init__(self, random: Random, *, request_timeout_s: float = 0.5) -> None:
+    def __init__(self, random: Random, *, request_timeout_s: float = 0.2) -> None:
         self.random = random
         self.request_timeout_s = request_timeout_s
         self.latency_s = 0.002
@@ -58,5 +58,5 @@ class Weather:
         patience_s = self.request_timeout_s if random() < 0.5 else out_s + back_s
         if fate is Fate.LATE:
             # Most late requests meet the next transaction, some a later epoch.
-            out_s = patience_s + random() * (0.05 if random() < 0.6 else 3.0)
+            out_s = patience_s + random() * (0.05 if random() < 0.6 else 1.5)
         return Journey(fate, out_s, back_s, patience_s)

@@ -129,12 +129,13 @@ def _end_repeated(patch: pytest.MonkeyPatch) -> None:
 def _epoch_reused(patch: pytest.MonkeyPatch) -> None:
     original = ModelCluster.open_epoch
 
-    async def wrong(self: ModelCluster) -> Epoch:
-        if self.epoch is None:
-            self.epoch = await original(self)
-        return self.epoch
+    epochs: dict[ModelCluster, Epoch] = {}
 
-    patch.setattr(ModelCluster, "epoch", None, raising=False)
+    async def wrong(self: ModelCluster) -> Epoch:
+        if self not in epochs:
+            epochs[self] = await original(self)
+        return epochs[self]
+
     patch.setattr(ModelCluster, "open_epoch", wrong)
 
 
@@ -336,44 +337,53 @@ class _ExpiryBySweep(TallyFold):
 
 
 # Little patience at a revocation and a group that never rests: transactions outlive their assignment.
-_HASTY = {
+HASTY: dict[str, Any] = {
     "tuning": replace(TUNING, revoke_timeout_s=0.02),
     "instances": 4,
     "faults": {"trouble": 4, "leave": 4, "kill": 2, "long pause": 1},
 }
+
+ZOMBIES: dict[str, Any] = {"instances": 2, "fault_pause_s": 1.0, "faults": {"long pause": 1}}
+SLOW_MARKERS: dict[str, Any] = {"fault_pause_s": 0.3, "faults": {"slow markers": 2, "kill": 2, "leave": 1}}
+RESTARTS: dict[str, Any] = {"fault_pause_s": 0.2, "faults": {"kill": 2, "leave": 1, "rebalance": 1}}
 
 SEEDED_BUGS = [
     SeededBug(
         "offsets are sent before the writes are acknowledged",
         "R1",
         _offsets_before_writes,
-        {**_HASTY, "often": {("produce", Fate.LOST): 0.1}},
+        {**HASTY, "often": {("produce", Fate.LOST): 0.1}},
     ),
     SeededBug("one delivery is not awaited", "R1", _delivery_not_awaited),
     SeededBug("a rejected batch does not fail the transaction", "R1", _rejection_ignored),
     SeededBug("offsets of one partition only", "R1", _writes_are_not_in_the_transaction_of_offsets),
     SeededBug(
-        "generation is not sent", "R1", _with_token(lambda _, token: Token(-1, "", None, token.partitions)), _HASTY
+        "generation is not sent", "R1", _with_token(lambda _, token: Token(-1, "", None, token.partitions)), HASTY
     ),
-    SeededBug("generation is read at commit", "R1", _with_token(_current), _HASTY),
+    SeededBug(
+        "generation is read at commit",
+        "R1",
+        _with_token(_current),
+        {**HASTY, "often": {("commit_offsets", Fate.LOST): 0.02, ("produce", Fate.LOST): 0.1}},
+    ),
     SeededBug("a batch of an ended assignment is sent", "R1", _failed_part_sent),
     SeededBug("the next offset is read at commit", "R2", _position_at_commit),
-    SeededBug("work resumes at the group offset", "R2", _resumed_at(_group_offset)),
+    SeededBug("work resumes at the group offset", "R2", _resumed_at(_group_offset), SLOW_MARKERS),
     SeededBug("one record is skipped at a resume", "R2", _resumed_at(lambda task, _: task.position + 1)),
     SeededBug("one record is repeated at a resume", "R2", _resumed_at(lambda task, _: max(0, task.position - 1))),
     SeededBug("EndTxn is repeated", "R3", _end_repeated, {"often": {("end", Fate.LATE): 0.2}}),
     SeededBug("the epoch is used again after a doubt", "R3", _epoch_reused),
     SeededBug("state is kept though unclean", "R3", _committed_before_the_answer),
-    SeededBug("restore reads to the last stable offset", "R4", _reading(_to_last_stable)),
+    SeededBug("restore reads to the last stable offset", "R4", _reading(_to_last_stable), SLOW_MARKERS),
     SeededBug("restore reads what is not committed", "R4", _reading(_uncommitted)),
-    SeededBug("restore is ended by time", "R4", _ended_by_time),
+    SeededBug("restore is ended by time", "R4", _ended_by_time, SLOW_MARKERS),
     SeededBug("the end is taken from a stale leader", "R4", _stale_end),
-    SeededBug("state is kept though others wrote", "R5", _kept_though_others_wrote),
+    SeededBug("state is kept though others wrote", "R5", _kept_though_others_wrote, ZOMBIES),
     SeededBug("the clock has a say", "R8", plan={"fold": _WallClock}),
     SeededBug("the batch has a say", "R8", plan={"fold": _BatchMatters}),
     SeededBug("bad input is dropped in silence", "R9", plan={"fold": _ErrorsSwallowed}),
     SeededBug("sequences are not in the state", "R11", plan={"fold": _SequencesForgotten}),
-    SeededBug("stream time is not restored", "R12", _progress_without_marks),
+    SeededBug("stream time is not restored", "R12", _progress_without_marks, RESTARTS),
     SeededBug("tombstones are dropped", "R12", plan={"fold": _NoTombstones}),
     SeededBug("sessions expire by sweep", "R12", plan={"fold": _ExpiryBySweep}),
 ]

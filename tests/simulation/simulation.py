@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 
 from processor.engine.observer import Committed, Observer
@@ -28,14 +29,16 @@ log = logging.getLogger(__name__)
 ClusterFactory = Callable[[ModelKafka, Process, str, float], ModelCluster]
 RunnerFactory = Callable[[ModelCluster, FoldFactory, Tuning, Observer], Runner]
 
+POINTS = ("add_partitions", "produce", "add_offsets", "commit_offsets", "end", "init", "barrier", "fetch")
+
 TUNING = Tuning(
     instance_id="",
     partition_count=0,
     version="simulated",
     changelog=CHANGELOG,
     input=INPUT,
-    transaction_timeout_s=1.2,
-    revoke_timeout_s=1.0,
+    transaction_timeout_s=0.5,
+    revoke_timeout_s=0.4,
     shutdown_timeout_s=5.0,
     stuck_timeout_s=60.0,
 )
@@ -46,7 +49,7 @@ class Plan:
     """What is simulated; durations in virtual seconds, rates per virtual second, ``faults`` names with weights."""
 
     seed: int
-    events: int = 8_000
+    events: int = 4_000
     partitions: int = 4
     instances: int = 3
     events_per_s: float = 600.0
@@ -201,7 +204,7 @@ class Simulation:
             count = max(1, int(self.plan.events_per_s * pause_s * 2 * random.random()))
             if random.random() < 0.02:
                 # Silence: sessions expire.
-                await asyncio.sleep(1.5 + random.random())
+                await asyncio.sleep(1.0 + random.random())
             for _ in range(min(3, self.plan.partitions)):
                 self._burst(int(random.random() * self.plan.partitions), count // 3 + 1)
 
@@ -222,7 +225,9 @@ class Simulation:
                 sequence -= int(random() * 3) + 1  # its producer repeats itself
             else:
                 self._sequences[key] = sequence + 1
-            records.append(NewRecord(key, b"%d" % max(sequence, 0), (), now_ms - int(random() * 20)))
+            # Producers' clocks differ, and some records are late.
+            delay_ms = int(random() * (20 if draw > 0.2 else 1_500))
+            records.append(NewRecord(key, b"%d" % max(sequence, 0), (), now_ms - delay_ms))
         self._produced += count
         if random() < 0.05:
             # An upstream transaction: its marker is a hole for readers, an aborted one hides its records.
@@ -255,7 +260,7 @@ class Simulation:
         for reader in instance.cluster._inputs:
             reader.detach()
         if self.running.get(instance.name) is instance:
-            await asyncio.sleep(0.01 if self._healing else 0.05 + self.random.random() * 2)
+            await asyncio.sleep(0.01 if self._healing else 0.05 + self.random.random() * 0.6)
             if self.running.get(instance.name) is instance:
                 self._start(instance.name)
 
@@ -282,23 +287,29 @@ class Simulation:
         return self.random.choice(alive) if alive else None
 
     def _kill(self) -> None:
-        if (victim := self._victim()) is not None:
-            self.broker.kill(victim.process)
+        self._strike(self.broker.kill)
 
     def _pause(self) -> None:
-        self._pause_for(0.2 + self.random.random())
+        self._strike(partial(self._pause_for, self.random.random() * 0.5))
 
     def _long_pause(self) -> None:
-        self._pause_for(self.broker.session_timeout_s + 0.5 + self.random.random() * 3)
+        self._strike(partial(self._pause_for, self.broker.session_timeout_s + self.random.random() * 1.5))
 
-    def _pause_for(self, seconds: float) -> None:
-        if (victim := self._victim()) is not None:
-            self.broker.pause(victim.process)
-            self.broker.later(seconds, self._resume, victim)
+    def _strike(self, blow: Callable[[Process], None]) -> None:
+        """Somebody, now; or whoever comes to the next point of a commit."""
+        if self.random.random() < 0.6:
+            self.broker.ambush = (self.random.choice(POINTS), blow)
+        elif (victim := self._victim()) is not None:
+            blow(victim.process)
 
-    def _resume(self, instance: Instance) -> None:
-        if instance.process.paused and not instance.process.killed:
-            self.broker.resume(instance.process)
+    def _pause_for(self, seconds: float, process: Process) -> None:
+        if not (process.paused or process.killed):
+            self.broker.pause(process)
+            self.broker.later(seconds, self._resume, process)
+
+    def _resume(self, process: Process) -> None:
+        if process.paused and not process.killed:
+            self.broker.resume(process)
 
     def _trouble(self) -> None:
         self.broker.weather.trouble = 0.02 + self.random.random() * 0.2
@@ -342,7 +353,7 @@ class Simulation:
         changelog = self.broker.logs[CHANGELOG, int(self.random.random() * self.plan.partitions)]
         producer = 20_000 + sum(self.faults.values())
         changelog.append_open(producer, 0, 0, [NewRecord(b"sforeign", b"not ours")])
-        self.broker.later(0.2 + self.random.random() * 3, changelog.mark, producer, False)
+        self.broker.later(0.1 + self.random.random() * 1.5, changelog.mark, producer, False)
 
     def _leave(self) -> None:
         if (victim := self._victim()) is not None and victim.stop is not None:
@@ -351,10 +362,11 @@ class Simulation:
     # The end -------------------------------------------------------------------------------------------------
 
     async def _heal(self) -> None:
+        self.broker.ambush = None
         self._calm()
         self.broker.trace("heal")
         for instance in list(self.running.values()):
-            self._resume(instance)
+            self._resume(instance.process)
             if instance.seen.halted_partitions:
                 self.broker.kill(instance.process)  # the operator's restart
 

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from processor.engine.ports import InputRecord, Outbox
 
-SESSION_TTL_MS = 2_000
+SESSION_TTL_MS = 1_000
 RECLAIMED_PER_RECORD = 2
 
 

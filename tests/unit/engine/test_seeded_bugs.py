@@ -1,0 +1,35 @@
+"""The suite sees: without its rule the engine loses, repeats or tears something, and the replay says so."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.seeded_bugs import SEEDED_BUGS, SeededBug
+from tests.simulation.simulation import simulate
+
+SEEDS = range(1, 13)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """A broken engine complains a lot."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("bug", SEEDED_BUGS, ids=lambda bug: f"{bug.rule} {bug.name}")
+def test_a_broken_rule_is_seen(bug: SeededBug, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug.patch(monkeypatch)
+    assert any(simulate(bug.planned(seed)).violations for seed in SEEDS)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    "bug", [bug for bug in SEEDED_BUGS if bug.plan and "fold" not in bug.plan], ids=lambda bug: bug.name
+)
+def test_the_same_run_without_the_bug_has_nothing_to_see(bug: SeededBug, seed: int) -> None:
+    assert simulate(bug.planned(seed)).violations == []
