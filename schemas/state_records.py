@@ -141,8 +141,8 @@ encode_state = msgspec.msgpack.Encoder().encode
 def state_key(kind: Kind, session_key: bytes = b"", slot: int | None = None) -> bytes:
     """The changelog key of one record; `session_key` is the session id as UTF-8."""
     if slot is None:
-        return kind.value + session_key
-    return kind.value + slot.to_bytes(_SLOT_BYTES, "big") + session_key
+        return kind + session_key
+    return kind + slot.to_bytes(_SLOT_BYTES, "big") + session_key
 
 
 def parse_state_key(key: bytes) -> StateKey:

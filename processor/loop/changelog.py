@@ -33,10 +33,6 @@ MODES: tuple[Mode, ...] = (STABLE, EXPLORING, RECOVERING, EMERGENCY)
 _MODE_NUMBERS = {mode: number for number, mode in enumerate(MODES)}
 _GROUP_NUMBERS: dict[Group | None, int] = {None: -1, **{group: number for number, group in enumerate(GROUPS)}}
 
-# An enumeration's value costs more to look up than the rest of a key.
-_SESSION = Kind.SESSION.value
-_LEDGER = Kind.LEDGER.value
-
 Changes = dict[bytes, bytes | None]
 
 
@@ -46,7 +42,7 @@ def write_session(session: Session, rules: Rules, changes: Changes) -> None:
     open_points = step % POINT_BLOCK
     start = (step - open_points) % capacity
     points, stamps = session.points, session.stamps
-    changes[_SESSION + key] = encode_state(
+    changes[Kind.SESSION + key] = encode_state(
         SessionRecord(
             FORMAT,
             _MODE_NUMBERS[session.mode],
@@ -86,7 +82,7 @@ def write_session(session: Session, rules: Rules, changes: Changes) -> None:
     session.saved_step = step
     if session.ledger_dirty:
         session.ledger_dirty = False
-        changes[_LEDGER + key] = encode_state(_ledger_record(session))
+        changes[Kind.LEDGER + key] = encode_state(_ledger_record(session))
     model = session.model
     if model is not None and model.saved_count != model.count:
         write_model(model, rules.model, key, changes)

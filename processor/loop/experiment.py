@@ -17,7 +17,19 @@ Group = Literal["treatment", "control", "enhanced", "default"]
 # Positions are stored in the changelog: append only.
 GROUPS: tuple[Group, ...] = ("treatment", "control", "enhanced", "default")
 
+_GROUPS_OF_MODE: dict[str, tuple[Group, ...]] = {
+    "off": (),
+    "ab": ("treatment", "control"),
+    "rollout": ("enhanced", "default"),
+}
+
 DEFAULT_PREDICTED_GAIN = 0.3
+
+
+def stored_group(config: ExperimentConfig, number: int) -> Group | None:
+    """The group stored under `number` (-1: none), where it belongs to the running kind of experiment."""
+    group = GROUPS[number] if number >= 0 else None
+    return group if group in _GROUPS_OF_MODE[config.mode] else None
 
 
 def unit_of(user_id: Any, session_id: str) -> str:

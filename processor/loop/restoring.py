@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 
 from processor.loop.changelog import MODES
-from processor.loop.experiment import GROUPS
+from processor.loop.experiment import GROUPS, stored_group
 from processor.loop.injection import Injector
 from processor.loop.quality import BLOCK as SAMPLE_BLOCK
 from processor.loop.quality import SAMPLE_WIDTH, ModelRules, QualityModel
@@ -118,7 +118,7 @@ class StoredSession:
         session.baseline = core.baseline
         session.streak = core.streak
         session.stream_sequence = core.stream_sequence
-        session.group = GROUPS[core.group] if core.group >= 0 else None
+        session.group = stored_group(rules.settings.experiment, core.group)
         ring = Ring(core.step, core.point_capacity, core.points_from, POINT_BLOCK, 2)
         session.points = ring.assemble(self.points, core.open_points, rules.point_capacity)
         if rules.keeps_history:

@@ -131,6 +131,22 @@ def test_history_switched_on_later_starts_without_the_old_timestamps() -> None:
     assert history[-1]["timestamp"] == "now"
 
 
+@pytest.mark.parametrize(
+    ("mode", "profile", "group"),
+    [("off", "pulse", None), ("ab", "constant", "control"), ("rollout", "pulse", "enhanced")],
+)
+def test_group_of_another_kind_of_experiment_does_not_live_on(mode: str, profile: str, group: str | None) -> None:
+    control = {"mode": "ab", "treatment_share": 0.0}
+    old = run(settings_from({"experiment": control}), state_records([("s", CALM)]))
+    share = {"treatment_share": 0.0, "enhancement_percentage": 1.0}
+    fold = restored(settings_from({"experiment": {"mode": mode, **share}}), old.changelog, old.marks)
+    out = Collected()
+    fold.process(state_records([("s", {**CALM, "novelty": 0.1})]), out)
+    action = out.actions[0].json()
+    assert action["profile"] == profile
+    assert action.get("experiment", {}).get("group") == group
+
+
 # Refusals
 
 
