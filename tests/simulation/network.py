@@ -41,6 +41,7 @@ class Weather:
         self.request_timeout_s = request_timeout_s
         self.latency_s = 0.002
         self.trouble = 0.0
+        self.noticed = 0.5  # share of the troubles that the sender notices at once: its connection broke
         self.script: Script | None = None
         self.counts: dict[tuple[str, Fate], int] = {}
 
@@ -54,8 +55,7 @@ class Weather:
         if fate is None or fate is Fate.ANSWERED:
             return Journey(Fate.ANSWERED, out_s, back_s, 0.0)
         self.counts[kind, fate] = self.counts.get((kind, fate), 0) + 1
-        # A broken connection is noticed at once, silence only after the time-out.
-        patience_s = self.request_timeout_s if random() < 0.5 else out_s + back_s
+        patience_s = out_s + back_s if random() < self.noticed else self.request_timeout_s
         if fate is Fate.LATE:
             # Most late requests meet the next transaction, some a later epoch.
             out_s = patience_s + random() * (0.05 if random() < 0.6 else 1.5)

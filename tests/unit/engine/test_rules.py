@@ -1,0 +1,588 @@
+"""The rules of the engine, each by the scenario that would break without it.
+
+The seeded bugs show the same under random faults; here each rule is visible on its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from processor.engine.lifecycle import TaskState
+from processor.engine.tuning import Tuning
+from processor.errors import InputLost, InstanceIdInUse, Refused
+from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
+from tests.simulation.broker import ACTIONS, CHANGELOG, DEAD_LETTERS, INPUT, METRICS
+from tests.simulation.log import NewRecord
+from tests.simulation.network import Fate
+from tests.simulation.simulation import TUNING, Instance
+from tests.simulation.stage import Stage, in_virtual_time, reports
+
+TROUBLES = (Fate.LOST, Fate.UNANSWERED, Fate.LATE)
+
+
+def running(instance: Instance, *partitions: int) -> bool:
+    tasks = instance.runner.tasks if instance.runner is not None else {}
+    return {p for p, task in tasks.items() if task.state is TaskState.RUNNING} == set(partitions)
+
+
+def tuned(**numbers: object) -> Tuning:
+    return replace(TUNING, **numbers)  # type: ignore[arg-type]
+
+
+# R1, R2 --------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_transaction_registers_then_writes_then_commits_offsets_then_ends() -> None:
+    stage = Stage(1)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.requests.clear()
+    stage.feed(0, range(6))
+    await stage.settled()
+    kinds = [kind for _, kind in stage.requests]
+    assert kinds[0] == "add_partitions"
+    assert sorted(kinds[1:-2]) == ["add_offsets", "produce", "produce", "produce"]  # actions, metrics, changelog
+    assert kinds[-2:] == ["commit_offsets", "end"]
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_position_moved_by_control_records_alone_is_committed_once_a_second() -> None:
+    stage = Stage(1)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    heard = reports(instance)
+    upstream = stage.broker.logs[INPUT, 0]
+    for number in range(100):
+        upstream.append_open(77, number, 0, [NewRecord(b"k", b"1")])
+        upstream.mark(77, committed=False)
+        await asyncio.sleep(0.02)
+    await stage.settled()
+    assert stage.broker.group.offsets == {0: upstream.end}
+    assert 1 <= len(heard) <= 4
+    stage.close(instance)
+
+
+# R3 ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fate", TROUBLES)
+@pytest.mark.parametrize("kind", ["add_partitions", "add_offsets", "commit_offsets", "end"])
+@in_virtual_time
+async def test_after_a_doubt_the_epoch_is_not_used_again(kind: str, fate: Fate) -> None:
+    stage = Stage(2)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    stage.feed(0, range(5))
+    await stage.settled()
+    stage.requests.clear()
+    stage.fates[kind] = [fate]
+    stage.feed(0, range(5, 9))
+    stage.feed(1, range(5))
+    await stage.settled()
+    await stage.until(lambda: "init" in [name for _, name in stage.requests])
+    await stage.settled()
+    kinds = [name for _, name in stage.requests]
+    doubt = kinds.index(kind)
+    after = kinds.index("init")
+    transaction = {"add_partitions", "add_offsets", "commit_offsets", "end"}
+    # What stands between is of the same transaction and was on its way already.
+    assert not transaction & set(kinds[doubt + 1 : after]) - {"add_offsets"}
+    assert kinds[:after].count("end") <= 1
+    stage.close(instance)
+
+
+@pytest.mark.parametrize("fate", TROUBLES)
+@in_virtual_time
+async def test_produce_is_repeated_in_the_epoch_and_written_once(fate: Fate) -> None:
+    stage = Stage(1)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.requests.clear()
+    stage.fates["produce"] = [fate] * 2
+    stage.feed(0, range(6))
+    await stage.settled()
+    assert "init" not in [kind for _, kind in stage.requests]
+    assert stage.broker.logs[ACTIONS, 0].end == 6 + 1  # and the marker
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_an_end_released_into_the_next_transaction_ends_nothing() -> None:
+    stage = Stage(1)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.fates["end"] = [Fate.LATE] * 3
+    for first in range(0, 300, 3):
+        stage.feed(0, range(first, first + 3))
+        await asyncio.sleep(0.005)
+    await stage.settled()
+    assert stage.broker.sometimes["new epoch"] >= 1
+    assert stage.broker.sometimes["late end refused"] >= 1
+    stage.close(instance)
+
+
+# R4, R5 --------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_restore_waits_for_an_open_transaction_and_the_other_partitions_work() -> None:
+    stage = Stage(2)
+    changelog = stage.broker.logs[CHANGELOG, 0]
+    changelog.append_open(99, 0, 0, [NewRecord(b"sforeign", b"1 1 1 1 1")])
+    waiting: list[tuple[int, int, int]] = []
+    instance = stage.start()
+    instance.seen.restoring = lambda *where: waiting.append(where)  # type: ignore[method-assign]
+    stage.feed(0, range(3))
+    stage.feed(1, range(3))
+    await stage.until(lambda: stage.broker.group.offsets.get(1) == 3)
+    await asyncio.sleep(5)
+    assert running(instance, 1)
+    assert waiting[-1] == (0, changelog.last_stable, changelog.end - 1)
+    changelog.mark(99, committed=False)
+    await stage.settled()
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_clean_state_survives_a_rebalance_without_a_restore() -> None:
+    stage = Stage(4)
+    first = stage.start("i0")
+    await stage.until(lambda: running(first, 0, 1, 2, 3))
+    for partition in range(4):
+        stage.feed(partition, range(5))
+    await stage.settled()
+    heard: list[tuple[int, bool]] = []
+    first.seen.running = lambda partition, position, kept, seconds: heard.append((partition, kept))  # type: ignore[method-assign]
+    second = stage.start("i1")
+    await stage.until(lambda: running(first, 0, 1) and running(second, 2, 3))
+    assert sorted(heard) == [(0, True), (1, True)]
+    for partition in range(4):
+        stage.feed(partition, range(5, 9))
+    await stage.settled()
+    stage.close(first, second)
+
+
+@in_virtual_time
+async def test_state_is_restored_where_somebody_else_wrote_meanwhile() -> None:
+    stage = Stage(1)
+    first = stage.start("i0")
+    await stage.until(lambda: running(first, 0))
+    stage.feed(0, range(5))
+    await stage.settled()
+    stage.broker.pause(first.process)
+    second = stage.start("i1")
+    stage.feed(0, range(5, 9))
+    await stage.settled()
+    heard: list[bool] = []
+    first.seen.running = lambda partition, position, kept, seconds: heard.append(kept)  # type: ignore[method-assign]
+    stage.broker.resume(first.process)
+    stage.broker.kill(second.process)
+    await stage.until(lambda: running(first, 0))
+    stage.feed(0, range(9, 12))
+    await stage.settled()
+    assert heard == [False]
+    stage.close(first)
+
+
+@in_virtual_time
+async def test_a_zombie_commits_nothing() -> None:
+    stage = Stage(1)
+    zombie = stage.start("i0")
+    await stage.until(lambda: running(zombie, 0))
+    stage.broker.ambush = ("commit_offsets", stage.broker.pause)
+    stage.feed(0, range(5))
+    await stage.until(lambda: zombie.process.paused)
+    successor = stage.start("i1")
+    stage.feed(0, range(5, 9))
+    await stage.settled()
+    heard = reports(zombie)
+    stage.broker.resume(zombie.process)
+    await asyncio.sleep(5)
+    assert heard == []
+    await stage.settled()
+    stage.close(zombie, successor)
+
+
+@in_virtual_time
+async def test_a_revocation_ends_within_its_deadline_though_the_commit_hangs() -> None:
+    stage = Stage(1, tuning=tuned(revoke_timeout_s=0.1, transaction_timeout_s=5.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.broker.weather.request_timeout_s = 3.0
+    stage.fates["produce"] = [Fate.LOST] * 3
+    stage.feed(0, range(5))
+    await stage.until(lambda: stage.fates["produce"] == [])
+    assert instance.runner is not None
+    began = stage.broker.loop.time()
+    await instance.runner.revoked()
+    assert stage.broker.loop.time() - began == pytest.approx(0.1, abs=0.02)
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_revocation_commits_what_is_computed() -> None:
+    stage = Stage(1, tuning=tuned(commit_interval_s=10.0, max_commit_interval_s=10.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.feed(0, [0])
+    await stage.settled()
+    stage.feed(0, range(1, 5))
+    await asyncio.sleep(0.1)
+    assert stage.broker.group.offsets == {0: 1}
+    stage.broker.group.rebalance()
+    await asyncio.sleep(1)
+    assert stage.broker.group.offsets == {0: 5}
+    stage.close(instance)
+
+
+# R6, R7 --------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_the_next_batch_is_computed_while_the_last_one_is_committed_and_waits_for_it() -> None:
+    stage = Stage(1, tuning=tuned(transaction_timeout_s=5.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.broker.weather.request_timeout_s = 1.0
+    stage.fates["produce"] = [Fate.LOST]
+    stage.feed(0, range(4))
+    await stage.until(lambda: stage.fates["produce"] == [])
+    stage.requests.clear()
+    stage.feed(0, range(4, 8))
+    await asyncio.sleep(0.1)
+    assert instance.runner is not None
+    task = instance.runner.tasks[0]
+    assert task.position == 8
+    assert not task.clean
+    assert "add_partitions" not in [kind for _, kind in stage.requests]
+    await stage.settled()
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_commits_keep_their_interval() -> None:
+    stage = Stage(1, tuning=tuned(commit_interval_s=0.2, max_commit_interval_s=0.2))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    heard = reports(instance)
+    for sequence in range(200):
+        stage.feed(0, [sequence])
+        await asyncio.sleep(0.01)
+    await stage.settled()
+    assert 9 <= len(heard) <= 12
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_full_batch_does_not_wait_for_the_interval() -> None:
+    stage = Stage(1, tuning=tuned(commit_interval_s=5.0, max_commit_interval_s=5.0, max_batch_bytes=2_000))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.feed(0, [0])
+    await stage.settled()
+    heard = reports(instance)
+    began = stage.broker.loop.time()
+    stage.feed(0, range(1, 3_000))
+    await stage.until(lambda: heard)
+    assert stage.broker.loop.time() - began < 1.0
+    stage.close(instance)
+
+
+# R9, R10 -------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_bad_input_is_one_dead_letter_in_the_transaction_and_stops_nothing() -> None:
+    stage = Stage(1)
+    instance = stage.start()
+    stage.feed(0, [0, b"bad", 1, b"bad", 2])
+    await stage.settled()
+    assert stage.broker.logs[DEAD_LETTERS, 0].end == 2 + 1
+    assert stage.broker.logs[ACTIONS, 0].end == 3 + 1
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_step_that_raises_halts_its_partition_at_that_record_and_no_other() -> None:
+    stage = Stage(2)
+    instance = stage.start()
+    stage.feed(0, [0, 1, 2, b"raise", 3])
+    stage.feed(1, range(5))
+    await stage.until(lambda: instance.seen.halted_partitions)
+    stage.feed(1, range(5, 9))
+    await stage.until(lambda: stage.broker.group.offsets == {0: 3, 1: 9})
+    assert stage.oracle.violations == []
+    assert list(instance.seen.halted_partitions) == [0]
+    assert "input-0 offset 3" in instance.seen.halted_partitions[0]
+    stage.close(instance)
+
+
+@pytest.mark.parametrize("topic", [ACTIONS, METRICS, CHANGELOG])
+@in_virtual_time
+async def test_a_partition_that_is_refused_is_isolated_then_halted_and_the_others_go_on(topic: str) -> None:
+    stage = Stage(3)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1, 2))
+    stage.broker.refusing.add((topic, 1))
+    for partition in range(3):
+        stage.feed(partition, range(9))
+    await stage.until(lambda: instance.seen.halted_partitions)
+    await stage.until(lambda: {p: stage.broker.group.offsets.get(p) for p in (0, 2)} == {0: 9, 2: 9})
+    assert list(instance.seen.halted_partitions) == [1]
+    assert f"{topic}-1" in instance.seen.halted_partitions[1]
+    assert 1 not in stage.broker.group.offsets
+    assert stage.oracle.violations == []
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_an_isolated_partition_that_goes_elsewhere_does_not_hold_the_others() -> None:
+    stage = Stage(4)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1, 2, 3))
+    stage.broker.refusing.add((ACTIONS, 3))
+    for partition in range(4):
+        stage.feed(partition, range(3))
+    await stage.until(lambda: instance.runner is not None and instance.runner._pace.alone == 3)
+    second = stage.start("i1")
+    await stage.until(lambda: running(second, 2, 3) or 3 in second.seen.halted_partitions)
+    stage.broker.refusing.clear()
+    stage.feed(0, range(3, 6))
+    await stage.until(lambda: stage.broker.group.offsets.get(0) == 6)
+    stage.close(instance, second)
+
+
+@in_virtual_time
+async def test_an_isolated_partition_that_halts_for_another_reason_does_not_hold_the_others() -> None:
+    stage = Stage(2)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    stage.broker.refusing.add((ACTIONS, 1))
+    stage.feed(1, range(3))
+    await stage.until(lambda: instance.runner is not None and instance.runner._pace.alone == 1)
+    stage.broker.logs[INPUT, 1].trim(3)
+    stage.feed(0, range(3))
+    await stage.until(lambda: 1 in instance.seen.halted_partitions)
+    await stage.until(lambda: stage.broker.group.offsets.get(0) == 3)
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_batch_too_large_is_halved_until_it_fits() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=500.0))
+    stage.broker.max_batch_bytes = 100
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.feed(0, range(40))
+    await stage.settled(300)
+    assert instance.seen.halted_partitions == {}
+    stage.close(instance)
+
+
+def _progress(partitions: int = 1, position: int = 0, format_: int = FORMAT, anchor: bytes = b"") -> NewRecord:
+    progress = Progress(format_, "9.9.9", partitions, position, position - 1, anchor)
+    return NewRecord(PROGRESS_KEY, encode_progress(progress))
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (None, "no progress record"),
+        (_progress(partitions=8), "written for 8 partitions, now there are 1"),
+        (_progress(format_=FORMAT + 1), "written in format 2 by version 9.9.9"),
+        (NewRecord(PROGRESS_KEY, b"\xff"), "not a progress record"),
+        (_progress(position=20), "ends at 5, before the committed position 20"),
+        (_progress(position=3, anchor=b"another record"), "offset 2 is not the record that was processed"),
+    ],
+    ids=["missing", "partition count", "newer", "corrupt", "input cut", "anchor"],
+)
+@in_virtual_time
+async def test_a_changelog_that_cannot_be_the_truth_is_refused_before_anything_is_written(
+    record: NewRecord | None, says: str
+) -> None:
+    stage = Stage(1)
+    changelog = stage.broker.logs[CHANGELOG, 0]
+    if record is None:
+        changelog.trim(changelog.end)
+    else:
+        changelog.append([record])
+    stage.feed(0, range(5))
+    instance = stage.start()
+    refusal = await stage.end_of(instance)
+    assert isinstance(refusal, Refused)
+    assert says in str(refusal)
+    assert "-0" in str(refusal)
+    assert ";" in str(refusal)  # the remedy
+    assert stage.oracle.commits == 0
+
+
+@in_virtual_time
+async def test_input_below_progress_is_named_with_its_range() -> None:
+    stage = Stage(1)
+    stage.feed(0, range(5))
+    first = stage.start("i0")
+    await stage.settled()
+    stage.broker.kill(first.process)
+    stage.feed(0, range(5, 20))
+    stage.broker.logs[INPUT, 0].trim(12)
+    refusal = await stage.end_of(stage.start("i1"))
+    assert isinstance(refusal, InputLost)
+    assert "lost 5..11" in str(refusal)
+
+
+@in_virtual_time
+async def test_retention_may_take_the_anchor() -> None:
+    stage = Stage(1)
+    stage.feed(0, range(5))
+    first = stage.start("i0")
+    await stage.settled()
+    stage.broker.kill(first.process)
+    stage.broker.logs[INPUT, 0].trim(5)
+    stage.feed(0, range(5, 9))
+    second = stage.start("i1")
+    await stage.until(lambda: stage.broker.group.offsets.get(0) == 9)
+    stage.close(second)
+
+
+@in_virtual_time
+async def test_two_processes_with_one_instance_id_are_told() -> None:
+    stage = Stage(2)
+    twins = [stage.start("i0"), stage.start("i0")]
+
+    def load() -> None:
+        for partition in range(2):
+            stage.feed(partition, [stage.broker.logs[INPUT, partition].end])
+        stage.broker.later(0.01, load)
+
+    load()
+    await stage.until(lambda: any(twin.main.done() for twin in twins))
+    [ended] = [twin for twin in twins if twin.main.done()]
+    assert isinstance(ended.main.exception(), InstanceIdInUse)
+    stage.close(*twins)
+
+
+@in_virtual_time
+async def test_without_any_success_for_the_stuck_time_out_the_instance_ends() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.fates["add_partitions"] = [Fate.LOST] * 10_000
+    stage.feed(0, range(3))
+    refusal = await stage.end_of(instance, 60)
+    assert isinstance(refusal, Refused)
+    assert "no transaction succeeded for 20 s" in str(refusal)
+
+
+@in_virtual_time
+async def test_two_doubts_long_apart_with_nothing_to_do_between_end_no_instance() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    zombie = stage.start("i0")
+    await stage.until(lambda: running(zombie, 0))
+    stage.broker.ambush = ("commit_offsets", stage.broker.pause)
+    stage.feed(0, range(3))
+    await stage.until(lambda: zombie.process.paused)
+    successor = stage.start("i1")
+    await stage.settled()
+    stage.broker.resume(zombie.process)
+    await asyncio.sleep(60)
+    stage.broker.kill(successor.process)
+    await stage.until(lambda: running(zombie, 0))
+    stage.fates["end"] = [Fate.LOST]
+    stage.feed(0, range(3, 6))
+    await stage.settled()
+    assert not zombie.main.done()
+    stage.close(zombie)
+
+
+# R11, R12 ------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_a_repeated_event_has_no_effect_after_a_restart_either() -> None:
+    stage = Stage(1)
+    stage.feed(0, [0, 1, 2, 2, 1])
+    first = stage.start("i0")
+    await stage.settled()
+    stage.broker.kill(first.process)
+    stage.feed(0, [2, 0, 3])
+    second = stage.start("i1")
+    await stage.settled()
+    assert stage.broker.logs[ACTIONS, 0].end == (3 + 1) + (1 + 1)
+    stage.close(second)
+
+
+@in_virtual_time
+async def test_stream_time_survives_a_restart() -> None:
+    stage = Stage(1)
+    stage.feed(0, [0], key=b"a", timestamp=1_000)
+    stage.feed(0, [0], key=b"b", timestamp=50_000)
+    first = stage.start("i0")
+    await stage.settled()
+    stage.broker.kill(first.process)
+    # A late record: by stream time its session expired long ago.
+    stage.feed(0, [1], key=b"a", timestamp=1_001)
+    second = stage.start("i1")
+    await stage.settled()
+    [*_, (key, value)] = [(e.key, e.value) for e in stage.broker.logs[ACTIONS, 0].entries if e.key == b"a"]
+    assert key == b"a"
+    assert value is not None
+    assert value.startswith(b"1:")
+    stage.close(second)
+
+
+# R14 -----------------------------------------------------------------------------------------------------------
+
+
+@in_virtual_time
+async def test_stop_commits_what_is_computed_leaves_and_ends() -> None:
+    stage = Stage(2, tuning=tuned(commit_interval_s=5.0, max_commit_interval_s=5.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    stage.feed(0, [0])
+    await stage.settled()
+    stage.feed(0, range(1, 5))
+    stage.feed(1, range(4))
+    await asyncio.sleep(0.1)
+    assert instance.stop is not None
+    began = stage.broker.loop.time()
+    instance.stop.set()
+    assert await stage.end_of(instance) is None
+    assert stage.broker.loop.time() - began < 0.2
+    await stage.settled()
+    assert stage.broker.group.members == {}
+
+
+@pytest.mark.parametrize("kind", ["init", "barrier", "produce", "end"])
+@in_virtual_time
+async def test_stop_ends_within_the_grace_though_nobody_answers(kind: str) -> None:
+    stage = Stage(1, tuning=tuned(shutdown_timeout_s=2.0, transaction_timeout_s=50.0))
+    stage.fates[kind] = [Fate.LOST] * 10_000
+    stage.broker.weather.request_timeout_s = 40.0
+    instance = stage.start()
+    stage.feed(0, range(5))
+    await asyncio.sleep(5)
+    assert instance.stop is not None
+    began = stage.broker.loop.time()
+    instance.stop.set()
+    assert await stage.end_of(instance) is None
+    assert stage.broker.loop.time() - began <= 4.1
+
+
+@in_virtual_time
+async def test_a_transaction_that_is_not_answered_becomes_a_doubt() -> None:
+    stage = Stage(1, tuning=tuned(transaction_timeout_s=1.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.broker.weather.request_timeout_s = 1_000.0
+    stage.fates["end"] = [Fate.LOST]
+    stage.feed(0, range(5))
+    await stage.until(lambda: stage.fates["end"] == [])
+    stage.broker.weather.request_timeout_s = 0.2
+    await stage.settled()
+    assert stage.broker.sometimes["new epoch"] == 1
+    stage.close(instance)
