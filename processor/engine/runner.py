@@ -158,7 +158,7 @@ class Runner:
         if room <= 0:
             return False
         try:
-            fetched = reader.take(min(SLICE_RECORDS, room), self._pace.alone)
+            fetched = reader.take(min(SLICE_RECORDS, room), self._isolated())
         except InputLost as lost:
             reader.forget(lost.partition)
             self._halt(self._tasks[lost.partition], str(lost))
@@ -171,6 +171,12 @@ class Runner:
                 batch = self._pending = Batch(token, epoch, self._loop.time())
             self._feed(batch, task, part, reader)
         return bool(fetched)
+
+    def _isolated(self) -> int | None:
+        """The partition that goes alone, while it works here: gone, halted or restoring it holds nobody back."""
+        alone = self._pace.alone
+        task = None if alone is None else self._tasks.get(alone)
+        return alone if task is not None and task.state is TaskState.RUNNING else None
 
     def _feed(self, batch: Batch, task: Task, part: Fetched, reader: Input) -> None:
         records, position = part.records, part.position
