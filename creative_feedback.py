@@ -9,7 +9,6 @@ Subclasses may override `_select_entropy_profile`, `_predict_creative_gain`, `_g
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -98,7 +97,7 @@ class CreativeFeedbackLoop:
         self._direct_injection = False
         self.quality_model = QualityModelView(self._loop.injector, self._model)
         self.current_injection: Injection | None = None
-        self.injection_history: deque[Injection] = deque(maxlen=MAX_INJECTION_HISTORY)
+        self.injection_history: list[Injection] = []  # the last MAX_INJECTION_HISTORY that ended
 
     def update(self, current_state: Mapping[str, Any]) -> dict[str, Any]:
         """Advance by one state; the action as a dict (with ``error``, and nothing changed, where it is refused)."""
@@ -113,7 +112,8 @@ class CreativeFeedbackLoop:
             return started
         self._direct_injection = True
         try:
-            return self._advance({**base_state, "force_inject": True})
+            forced = isinstance(base_state, Mapping)  # anything else is refused as it is
+            return self._advance({**base_state, "force_inject": True} if forced else base_state)
         finally:
             self._direct_injection = False
 
@@ -226,6 +226,7 @@ class CreativeFeedbackLoop:
         running.end_reason = ended.end_reason
         running.status = ended.status
         self.injection_history.append(running)
+        del self.injection_history[:-MAX_INJECTION_HISTORY]
         self.current_injection = None
 
 

@@ -63,9 +63,10 @@ def test_state_is_not_modified() -> None:
 
 
 @pytest.mark.parametrize("state", [{"novelty": "x"}, [1], None])
-def test_refused_state_comes_back_as_maintain_with_error(state: Any) -> None:
+@pytest.mark.parametrize("method", ["update", "inject_entropy"])
+def test_refused_state_comes_back_as_maintain_with_error(state: Any, method: str) -> None:
     feedback = CreativeFeedbackLoop()
-    action = feedback.update(state)
+    action = getattr(feedback, method)(state)
     assert action["action"] == "maintain"
     assert action["error"]
     assert feedback.get_creative_metrics()["steps_in_mode"] == 0
@@ -130,7 +131,7 @@ def test_current_injection_becomes_history_when_it_ends() -> None:
     for _ in range(10):
         last = feedback.update(NOVEL)
     assert feedback.current_injection is None
-    assert list(feedback.injection_history) == [injection]
+    assert feedback.injection_history == [injection]
     assert injection.creative_gain == last["completed_injection"]["creative_gain"]
     assert (injection.steps_executed, injection.status) == (10, "completed")
 

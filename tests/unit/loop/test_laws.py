@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -202,6 +203,71 @@ def test_an_emergency_takes_effect_within_its_own_event(config: Settings, record
         action = actions.get(b"%d" % record.offset)
         if isinstance(state, dict) and state.get("emergency_override") is True and action is not None:
             assert (action["action"], action["reason"]) == ("emergency_halt", "emergency_override")
+
+
+anything = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["novelty", "s", "\x00", "\U0001f600"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+fields = st.sampled_from(
+    [
+        *("novelty", "novelty_score", "aesthetic_score", "volatility", "lambda_max", "coherence", "user_id"),
+        *("emergency_override", "force_inject", "conversation_stalled", "temperature", "user_comfort", "x"),
+    ]
+)
+odd_states = st.dictionaries(fields, anything | scores, max_size=8) | anything
+odd_events = st.fixed_dictionaries(
+    {"state": odd_states},
+    optional={
+        "session_id": st.sampled_from(["s", "t"]) | anything,
+        "sequence": st.integers(0, 9) | anything,
+        "timestamp": st.text(max_size=8) | anything,
+        "other": anything,
+    },
+)
+curious = settings_from(
+    {
+        "loop": {"debug": True, "max_exploration_steps": 10, "stable_patience_steps": 1},
+        "profiles": {"hints": True, "params_mode": "adaptive"},
+        "experiment": {"mode": "rollout", "enhancement_percentage": 0.5},
+        "streaming": {"interval_steps": 1, "include_history": True},
+    }
+)
+
+
+@slow
+@given(
+    st.sampled_from([Settings(), curious]),
+    st.lists(odd_events | anything | st.binary(max_size=20), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_no_input_stops_the_fold_and_each_has_one_answer(config: Settings, values: list[Any], msgpack: bool) -> None:
+    header = [("content-type", b"application/msgpack")] if msgpack else []
+    records = []
+    for offset, value in enumerate(values):
+        if isinstance(value, bytes):
+            encoded = value
+        else:
+            encoded = msgspec.msgpack.encode(value) if msgpack else json.dumps(value).encode()
+        records.append(Record(encoded, offset, NOW, b"s" if offset % 2 else None, header))
+    result = run(config, records, range(1, len(records)), restart_at_cuts=True)
+    answered = {produced.header("source.offset") for produced in result.out.actions}
+    refused = {
+        produced.header("source.offset")
+        for produced in result.out.dead_letters
+        if produced.header("error.code") != b"state_invalid"
+    }
+    assert not answered & refused
+    assert len(answered) + len(refused) + result.tally.get("duplicates", 0) == len(records)
+    for produced in (*result.out.actions, *result.out.metrics):
+        assert produced.value is not None
+        (msgspec.msgpack if msgpack else msgspec.json).decode(produced.value)
 
 
 def state_bytes(result: Run) -> int:
