@@ -40,7 +40,8 @@ class ModelKafka:
         self.weather = Weather(random)
         self.decided: Decided | None = None
         self.refusing: set[tuple[str, int]] = set()  # topic partitions that refuse every batch
-        self.ambush: tuple[str, Callable[[Process], None]] | None = None  # at the next request of that kind
+        # At the next request of that kind: the blow, and whether it falls before the request leaves.
+        self.ambush: tuple[str, Callable[[Process], None], bool] | None = None
         self.sometimes: dict[str, int] = {}
         self.requests = 0
         self.logs = {
@@ -81,6 +82,9 @@ class ModelKafka:
         """One request and its reply. Raises what the effect raises, or `InDoubt` where no reply came."""
         process.check()
         self._spring(process, kind)
+        while process.paused or process.killed:
+            await asyncio.sleep(0)  # it goes on when the process does
+            process.check()
         self.requests += 1
         answer: asyncio.Future[T] = self.loop.create_future()
         fate, out_s, back_s, patience_s = self.weather.journey(process.name, kind)
@@ -139,6 +143,9 @@ class ModelKafka:
             self.later(0.05, self.produce, process, name, epoch, batches, acknowledge)
             return
         self._spring(process, "produce")
+        if process.paused or process.killed:
+            self.later(0.01, self.produce, process, name, epoch, batches, acknowledge)
+            return
         self.requests += 1
         fate, out_s, back_s, patience_s = self.weather.journey(process.name, "produce")
         if fate is not Fate.LOST:
@@ -187,9 +194,13 @@ class ModelKafka:
     def _spring(self, process: Process, kind: str) -> None:
         """Something lies in wait for a request of this kind: it strikes while the request is on its way."""
         if self.ambush is not None and self.ambush[0] == kind:
-            strike, self.ambush = self.ambush[1], None
-            self.reached(f"struck at {kind}")
-            self.later(self.random.random() * 2 * self.weather.latency_s, strike, process)
+            _, strike, before = self.ambush
+            self.ambush = None
+            self.reached(f"struck {'before' if before else 'at'} {kind}")
+            if before:
+                strike(process)
+            else:
+                self.later(self.random.random() * 2 * self.weather.latency_s, strike, process)
 
     # Processes -----------------------------------------------------------------------------------------------
 

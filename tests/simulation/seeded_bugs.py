@@ -345,6 +345,7 @@ HASTY: dict[str, Any] = {
 
 ZOMBIES: dict[str, Any] = {"instances": 2, "fault_pause_s": 1.0, "faults": {"long pause": 1}}
 SLOW_MARKERS: dict[str, Any] = {"fault_pause_s": 0.3, "faults": {"slow markers": 2, "kill": 2, "leave": 1}}
+REFUSALS: dict[str, Any] = {"fault_pause_s": 0.3, "faults": {"refusal": 1}}
 RESTARTS: dict[str, Any] = {"fault_pause_s": 0.2, "faults": {"kill": 2, "leave": 1, "rebalance": 1}}
 
 SEEDED_BUGS = [
@@ -355,7 +356,7 @@ SEEDED_BUGS = [
         {**HASTY, "often": {("produce", Fate.LOST): 0.1}},
     ),
     SeededBug("one delivery is not awaited", "R1", _delivery_not_awaited),
-    SeededBug("a rejected batch does not fail the transaction", "R1", _rejection_ignored),
+    SeededBug("a rejected batch does not fail the transaction", "R1", _rejection_ignored, REFUSALS),
     SeededBug("offsets of one partition only", "R1", _writes_are_not_in_the_transaction_of_offsets),
     SeededBug(
         "generation is not sent", "R1", _with_token(lambda _, token: Token(-1, "", None, token.partitions)), HASTY

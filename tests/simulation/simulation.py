@@ -298,7 +298,7 @@ class Simulation:
     def _strike(self, blow: Callable[[Process], None]) -> None:
         """Somebody, now; or whoever comes to the next point of a commit."""
         if self.random.random() < 0.6:
-            self.broker.ambush = (self.random.choice(POINTS), blow)
+            self.broker.ambush = (self.random.choice(POINTS), blow, self.random.random() < 0.5)
         elif (victim := self._victim()) is not None:
             blow(victim.process)
 

@@ -189,12 +189,13 @@ async def test_state_is_restored_where_somebody_else_wrote_meanwhile() -> None:
     stage.close(first)
 
 
+@pytest.mark.parametrize("point", ["add_partitions", "produce", "add_offsets", "commit_offsets", "end"])
 @in_virtual_time
-async def test_a_zombie_commits_nothing() -> None:
+async def test_a_zombie_commits_nothing(point: str) -> None:
     stage = Stage(1)
     zombie = stage.start("i0")
     await stage.until(lambda: running(zombie, 0))
-    stage.broker.ambush = ("commit_offsets", stage.broker.pause)
+    stage.broker.ambush = (point, stage.broker.pause, True)
     stage.feed(0, range(5))
     await stage.until(lambda: zombie.process.paused)
     successor = stage.start("i1")
@@ -483,7 +484,7 @@ async def test_two_doubts_long_apart_with_nothing_to_do_between_end_no_instance(
     stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
     zombie = stage.start("i0")
     await stage.until(lambda: running(zombie, 0))
-    stage.broker.ambush = ("commit_offsets", stage.broker.pause)
+    stage.broker.ambush = ("commit_offsets", stage.broker.pause, True)
     stage.feed(0, range(3))
     await stage.until(lambda: zombie.process.paused)
     successor = stage.start("i1")
