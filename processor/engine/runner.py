@@ -362,6 +362,7 @@ class Runner:
             await asyncio.wait({self._inflight})
             return
         self._adopted = token
+        self._doubts_since = None  # time without a partition is no time without success
         if token is None:
             return
         log.info("generation %d: partitions %s", token.generation, sorted(token.partitions))
