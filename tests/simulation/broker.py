@@ -142,8 +142,7 @@ class ModelKafka:
         if process.paused:
             self.later(0.05, self.produce, process, name, epoch, batches, acknowledge)
             return
-        self._spring(process, "produce")
-        if process.paused or process.killed:
+        if self._spring(process, "produce"):
             self.later(0.01, self.produce, process, name, epoch, batches, acknowledge)
             return
         self.requests += 1
@@ -191,16 +190,18 @@ class ModelKafka:
         if back_s is not None:
             self.later(back_s, acknowledge, failure or written)
 
-    def _spring(self, process: Process, kind: str) -> None:
-        """Something lies in wait for a request of this kind: it strikes while the request is on its way."""
-        if self.ambush is not None and self.ambush[0] == kind:
-            _, strike, before = self.ambush
-            self.ambush = None
-            self.reached(f"struck {'before' if before else 'at'} {kind}")
-            if before:
-                strike(process)
-            else:
-                self.later(self.random.random() * 2 * self.weather.latency_s, strike, process)
+    def _spring(self, process: Process, kind: str) -> bool:
+        """What lies in wait for a request of this kind strikes: true before it leaves, or while it is on its way."""
+        if self.ambush is None or self.ambush[0] != kind:
+            return False
+        _, strike, before = self.ambush
+        self.ambush = None
+        self.reached(f"struck {'before' if before else 'at'} {kind}")
+        if before:
+            strike(process)
+        else:
+            self.later(self.random.random() * 2 * self.weather.latency_s, strike, process)
+        return before
 
     # Processes -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,125 @@
+"""A task: what it restores, what it says about its place, when it is clean."""
+
+from __future__ import annotations
+
+import pytest
+
+from processor.engine.commit import Batch
+from processor.engine.ports import Token
+from processor.engine.task import Task, anchor_hash
+from processor.errors import Refused
+from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, decode_progress, encode_progress
+from tests.simulation.log import COMMITTED, Entry, NewRecord
+from tests.simulation.tally_fold import TallyFold
+from tests.unit.engine.recording import RecordingEpoch
+
+
+def record(offset: int, key: bytes | None = b"k", value: bytes | None = b"0") -> Entry:
+    return Entry(offset, NewRecord(key, value, (), 5), COMMITTED)
+
+
+def restored(*records: tuple[bytes, bytes | None], partitions: int = 4, barrier: int = 9) -> Task:
+    task = Task(3, TallyFold, partitions, "1.2")
+    task.begin_restore()
+    for key, value in records:
+        task.restore(key, value)
+    task.end_restore(barrier, "changelog")
+    return task
+
+
+def progress(next_offset: int = 0, marks: bytes = b"", partitions: int = 4) -> tuple[bytes, bytes]:
+    return PROGRESS_KEY, encode_progress(Progress(FORMAT, "1.1", partitions, next_offset, -1, b"", marks))
+
+
+def test_the_last_progress_record_says_where_to_resume() -> None:
+    task = restored(progress(5), progress(7, b"123"))
+    assert task.position == 7
+    assert isinstance(task.fold, TallyFold)
+    assert task.fold.stream_time_ms == 123
+
+
+def test_barriers_of_others_are_not_state() -> None:
+    task = restored(progress(), (BARRIER_KEY, b"x"), (b"sa", b"1 2 3 4 5"))
+    assert isinstance(task.fold, TallyFold)
+    assert list(task.fold.sessions) == [b"a"]
+
+
+def test_the_next_writer_lands_behind_the_own_barrier() -> None:
+    assert restored(progress(), barrier=9).changelog_next == 10
+
+
+def test_a_second_restore_forgets_the_first() -> None:
+    task = restored(progress(5), (b"sa", b"1 2 3 4 5"))
+    task.computed = 3
+    task.begin_restore()
+    assert task.clean
+    task.restore(*progress(2))
+    task.end_restore(20, "changelog")
+    assert isinstance(task.fold, TallyFold)
+    assert task.fold.sessions == {}
+    assert task.position == 2
+
+
+def test_a_changelog_without_progress_is_never_a_first_start() -> None:
+    with pytest.raises(Refused, match=r"changelog-3 has no progress record.*topics apply"):
+        restored((b"sa", b"1 2 3 4 5"))
+
+
+def test_a_tombstone_of_the_progress_record_is_no_progress_record() -> None:
+    with pytest.raises(Refused, match="no progress record"):
+        restored(progress(5), (PROGRESS_KEY, None))
+
+
+def test_another_partition_count_is_refused_with_both_counts() -> None:
+    with pytest.raises(Refused, match="written for 8 partitions, now there are 4"):
+        restored(progress(5, partitions=8))
+
+
+def test_a_batch_makes_the_task_unclean_until_it_is_answered() -> None:
+    task = restored(progress())
+    batch = Batch(Token(1, "m", None, frozenset({3})), RecordingEpoch(), 0.0)
+    clean = [task.clean]
+    for _ in range(2):
+        batch.entry(task)
+        clean.append(task.clean)
+    task.committed += 1
+    clean.append(task.clean)
+    assert clean == [True, False, False, True]
+
+
+def test_progress_names_the_last_consumed_record() -> None:
+    task = restored(progress())
+    task.consumed([record(4), record(6, b"last")], 8)
+    found = decode_progress(task.progress())
+    assert (found.next_offset, found.anchor_offset) == (8, 6)
+    assert found.anchor_hash == anchor_hash(record(6, b"last"))
+    assert (found.application_version, found.partition_count) == ("1.2", 4)
+
+
+def test_control_records_move_the_position_and_leave_the_anchor() -> None:
+    task = restored(progress())
+    task.consumed([record(4)], 5)
+    task.progress()
+    task.consumed([], 9)
+    found = decode_progress(task.progress())
+    assert (found.next_offset, found.anchor_offset) == (9, 4)
+
+
+def test_the_anchor_of_the_changelog_stays_until_something_is_consumed() -> None:
+    anchored = Progress(FORMAT, "1.1", 4, 5, 4, b"0123456789abcdef")
+    task = restored((PROGRESS_KEY, encode_progress(anchored)))
+    found = decode_progress(task.progress())
+    assert (found.anchor_offset, found.anchor_hash) == (4, b"0123456789abcdef")
+
+
+DIFFERENT = [(None, None), (b"", None), (None, b""), (b"", b""), (b"a", b"b"), (b"ab", b""), (b"", b"ab"), (b"a", None)]
+
+
+def test_every_difference_of_key_and_value_shows_in_the_anchor() -> None:
+    hashes = {anchor_hash(record(0, key, value)) for key, value in DIFFERENT}
+    assert len(hashes) == len(DIFFERENT)
+    assert {len(found) for found in hashes} == {16}
+
+
+def test_the_anchor_does_not_depend_on_the_offset() -> None:
+    assert anchor_hash(record(1)) == anchor_hash(record(2))
