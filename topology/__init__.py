@@ -3,6 +3,7 @@
 Nothing here knows a client: a backend observes a cluster as `ObservedCluster` and applies a `Plan`.
 """
 
+from topology.acls import DEFAULT_PRINCIPALS, PARTIES, PARTY_MEANING, Acl, Party, acl_commands, acls, acls_markdown
 from topology.dataflow import Edge, Node, Topology, declare
 from topology.describe import plan_text, topology_markdown, topology_mermaid, topology_text
 from topology.partitioning import murmur2, partition_of_key
@@ -10,12 +11,17 @@ from topology.plan import AlterSetting, CreateTopic, ObservedCluster, ObservedTo
 from topology.topics import Requirement, Role, Topic, TopicNames, TopologyError
 
 __all__ = [
+    "DEFAULT_PRINCIPALS",
+    "PARTIES",
+    "PARTY_MEANING",
+    "Acl",
     "AlterSetting",
     "CreateTopic",
     "Edge",
     "Node",
     "ObservedCluster",
     "ObservedTopic",
+    "Party",
     "Plan",
     "Refusal",
     "Requirement",
@@ -24,6 +30,9 @@ __all__ = [
     "TopicNames",
     "Topology",
     "TopologyError",
+    "acl_commands",
+    "acls",
+    "acls_markdown",
     "declare",
     "murmur2",
     "partition_of_key",

@@ -5,6 +5,7 @@ part of a replay; the others only change how the work is done (and the limits an
 ``engine``, which `behaviour_fingerprint` counts too).
 """
 
+from processor.config.access import access_notices
 from processor.config.declared import declared_topology
 from processor.config.durations import parse_duration_ms
 from processor.config.fingerprint import behaviour_fingerprint
@@ -37,6 +38,7 @@ __all__ = [
     "Settings",
     "StreamingConfig",
     "TopicsConfig",
+    "access_notices",
     "all_keys",
     "behaviour_fingerprint",
     "check_settings",

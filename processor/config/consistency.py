@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from processor.config.access import check_access
 from processor.config.keys import nearest, one_line, value_of
 from processor.config.settings import EngineConfig, ProfilesConfig, Settings, TopicsConfig
 from processor.errors import ConfigError
@@ -53,6 +54,7 @@ def check_consistency(settings: Settings) -> None:
             raise ConfigError(f"{low_name} = {low} is above {high_name} = {high}: lower the first or raise the second")
     _ = settings.engine.session_ttl_ms
     _check_bootstrap_ports(settings.kafka.bootstrap_servers)
+    check_access(settings.kafka)
     _check_topics(settings.topics)
     _check_profiles(settings.profiles)
 

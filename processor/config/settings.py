@@ -41,6 +41,12 @@ BootstrapServers = Annotated[
     Meta(pattern=f"^{_HOST_PORT}(,{_HOST_PORT})*$", extra={"expected": "host:port, several separated by commas"}),
 ]
 
+# A file is read when it is used, and again at each new connection: what it holds may be renewed meanwhile.
+FilePath = Annotated[str, Meta(min_length=1, extra={"expected": "a path"})]
+TokenEndpoint = Annotated[
+    str, Meta(pattern=r"^https?://[^\s/@]+(/\S*)?$", extra={"expected": "an https:// or http:// URL"})
+]
+
 
 class LoopConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Modes and triggers of the feedback loop."""
@@ -170,6 +176,69 @@ class KafkaConfig(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(description="Refuse brokers that do not verify transactions (KIP-890); false is for a demo's stand-in."),
     ] = True
+    security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        Meta(description="Encryption (SSL) and login (SASL) of every connection, as the brokers' listener demands."),
+    ] = "PLAINTEXT"
+    ssl_ca_file: Annotated[
+        FilePath | None,
+        Meta(description="PEM file of the authorities that sign the brokers' certificates; none: the system's."),
+    ] = None
+    ssl_cert_file: Annotated[
+        FilePath | None, Meta(description="PEM file of our own certificate and its chain, where brokers demand one.")
+    ] = None
+    ssl_key_file: Annotated[
+        FilePath | None, Meta(description="PEM file of its private key; none: it is in ssl_cert_file.")
+    ] = None
+    ssl_key_password_file: Annotated[
+        FilePath | None, Meta(description="File with the password of an encrypted private key.")
+    ] = None
+    ssl_check_hostname: Annotated[
+        bool, Meta(description="The broker's certificate must name the host we connect to.")
+    ] = True
+    sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None,
+        Meta(description="How to log in, with the SASL protocols."),
+    ] = None
+    sasl_username: Annotated[
+        Annotated[str, Meta(min_length=1, extra={"expected": "a name"})] | None,
+        Meta(description="User of PLAIN and SCRAM."),
+    ] = None
+    sasl_password_file: Annotated[
+        FilePath | None, Meta(description="File with the user's password; a line break at its end does not count.")
+    ] = None
+    sasl_oauthbearer_token_file: Annotated[
+        FilePath | None, Meta(description="File with an access token that somebody else keeps fresh.")
+    ] = None
+    sasl_oauthbearer_token_endpoint_url: Annotated[
+        TokenEndpoint | None,
+        Meta(description="Where to ask for an access token instead, with the client's credentials."),
+    ] = None
+    sasl_oauthbearer_client_id: Annotated[
+        Annotated[str, Meta(min_length=1, extra={"expected": "a name"})] | None,
+        Meta(description="Client id at the token endpoint."),
+    ] = None
+    sasl_oauthbearer_client_secret_file: Annotated[
+        FilePath | None, Meta(description="File with the client's secret.")
+    ] = None
+    sasl_oauthbearer_scope: Annotated[
+        Annotated[str, Meta(min_length=1, extra={"expected": "text"})] | None,
+        Meta(description="Scope to ask for."),
+    ] = None
+    sasl_oauthbearer_ca_file: Annotated[
+        FilePath | None,
+        Meta(description="PEM file of the authorities that sign the token endpoint's certificate; none: the system's."),
+    ] = None
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections use TLS."""
+        return self.security_protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether connections log in by SASL."""
+        return self.security_protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
 
 class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -206,6 +206,25 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("kafka.request_timeout_ms", [100], [99]),
     ("kafka.connect_timeout_ms", [100], [99]),
     ("kafka.require_verification", [False], [0]),
+    ("kafka.security_protocol", ["PLAINTEXT", "SSL"], ["TLS", "ssl", "SASL_SSL", "SASL_PLAINTEXT"]),
+    ("kafka.ssl_ca_file", ["ca.pem"], ["", 1]),
+    ("kafka.ssl_cert_file", ["own.pem"], ["", 1]),
+    ("kafka.ssl_key_file", ["own.key"], ["", 1]),
+    ("kafka.ssl_key_password_file", ["password"], ["", 1]),
+    ("kafka.ssl_check_hostname", [True, False], [0, "no"]),
+    ("kafka.sasl_mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], ["GSSAPI", "scram-sha-512", "OAUTHBEARER"]),
+    ("kafka.sasl_username", ["worker", "CN=a, O=b"], ["", 1]),
+    ("kafka.sasl_password_file", ["password"], ["", 1]),
+    ("kafka.sasl_oauthbearer_token_file", ["token"], ["", 1]),
+    (
+        "kafka.sasl_oauthbearer_token_endpoint_url",
+        ["https://login.example/token", "http://h:1", "https://h"],
+        ["login.example", "file:///etc/passwd", "https://user:secret@h/", "https://h/a b", "https://", 1],
+    ),
+    ("kafka.sasl_oauthbearer_client_id", ["worker"], ["", 1]),
+    ("kafka.sasl_oauthbearer_client_secret_file", ["secret"], ["", 1]),
+    ("kafka.sasl_oauthbearer_scope", ["kafka"], ["", 1]),
+    ("kafka.sasl_oauthbearer_ca_file", ["ca.pem"], ["", 1]),
     ("engine.application_id", ["a"], ["", "a b"]),
     ("engine.instance_id", ["host-1.example"], ["", "a/b"]),
     ("engine.static_membership", [True], [1]),
@@ -224,6 +243,38 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("http.port", [0, 65_535], [-1, 65_536]),
 ]
 
+SCRAM = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "SCRAM-SHA-512",
+    "sasl_username": "worker",
+    "sasl_password_file": "password",
+}
+TOKEN_FILE = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "sasl_oauthbearer_token_file": "token",
+}
+TOKEN_ENDPOINT = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "sasl_oauthbearer_token_endpoint_url": "https://login.example/token",
+    "sasl_oauthbearer_client_id": "worker",
+    "sasl_oauthbearer_client_secret_file": "secret",
+}
+# What else must be set for a key to have an effect at all.
+COMPANIONS: dict[str, dict[str, str]] = {
+    **{
+        f"kafka.ssl_{name}": {"security_protocol": "SSL", "ssl_cert_file": "own.pem"}
+        for name in ("ca_file", "cert_file", "key_file", "key_password_file", "check_hostname")
+    },
+    **{f"kafka.sasl_{name}": SCRAM for name in ("mechanism", "username", "password_file")},
+    "kafka.sasl_oauthbearer_token_file": TOKEN_FILE,
+    **{
+        f"kafka.sasl_oauthbearer_{name}": TOKEN_ENDPOINT
+        for name in ("token_endpoint_url", "client_id", "client_secret_file", "scope", "ca_file")
+    },
+}
+
 
 def test_every_key_has_its_range_tested() -> None:
     assert {name for name, _, _ in RANGES} == set(all_keys())
@@ -232,11 +283,12 @@ def test_every_key_has_its_range_tested() -> None:
 @pytest.mark.parametrize(("name", "good", "bad"), RANGES, ids=[name for name, _, _ in RANGES])
 def test_values_in_range_are_taken_and_others_refused_by_name(name: str, good: list[Any], bad: list[Any]) -> None:
     section, _, field = name.partition(".")
+    others = COMPANIONS.get(name, {})
     for value in good:
-        settings_from({section: {field: value}})
+        settings_from({section: {**others, field: value}})
     for value in bad:
         with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
-            settings_from({section: {field: value}})
+            settings_from({section: {**others, field: value}})
 
 
 def numbers_of(name: str) -> list[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import tests
-from processor.config import settings_markdown
-from topology import declare, topology_markdown
+from processor.config import Settings, settings_markdown
+from topology import acls_markdown, declare, topology_markdown
 from topology.blocks import replace_block
 
 README = (Path(tests.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -14,6 +14,11 @@ README = (Path(tests.__file__).parent.parent / "README.md").read_text(encoding="
 
 def test_the_picture_of_the_topology_is_current() -> None:
     current = replace_block(README, "topology", topology_markdown(declare()))
+    assert current == README, "run: python -m topology README.md"
+
+
+def test_the_list_of_acls_is_current() -> None:
+    current = replace_block(README, "acls", acls_markdown(declare(), Settings().engine.application_id))
     assert current == README, "run: python -m topology README.md"
 
 

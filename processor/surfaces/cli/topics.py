@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 import typer
 
 from processor.config import Settings, declared_topology
-from processor.errors import Refused
+from processor.errors import ConfigError, Refused
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference
 from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
 from processor.surfaces.ports import Kafka
-from topology import Plan, plan_text
+from topology import DEFAULT_PRINCIPALS, PARTIES, PARTY_MEANING, Party, Plan, acl_commands, acls, plan_text
 from topology import plan as plan_from
 
 topics_app = typer.Typer(
     name="topics",
     no_args_is_help=True,
-    help="Create, alter and check the five topics. Nothing is ever deleted, no partition count changed.",
+    help="Create, alter and check the five topics, and say who needs which ACLs. Nothing is ever deleted, no "
+    "partition count changed.",
 )
 
 
@@ -67,6 +68,54 @@ def check(ctx: typer.Context, *, config: Config = None, overrides: Overrides = N
     _refuse(planned)
     if not planned.up_to_date:
         raise Difference("the topics are not as declared: run creative-feedback topics apply")
+
+
+@topics_app.command("acls")
+def show_acls(
+    *,
+    principal: Annotated[
+        str | None,
+        typer.Option(
+            "--principal",
+            metavar="TYPE:NAME",
+            help="Who shall be allowed, e.g. User:worker, or User:CN=worker for a client certificate. By default "
+            "each role has a principal of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="|".join(PARTIES), help="Only this role; may be repeated.", show_default=False),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Print the fewest ACLs that each role needs, as kafka-acls.sh commands; needs no broker.
+
+    The roles are the processor, the topics job, the producer of state events and the readers of the output.
+    """
+    settings = gather_settings(config, overrides)
+    if principal is not None and not all(principal.partition(":")):
+        raise ConfigError(f"--principal {principal}: write it as TYPE:NAME, e.g. User:worker")
+    for name in role or ():
+        if name not in PARTIES:
+            raise ConfigError(f"--role {name}: no such role (known: {', '.join(PARTIES)})")
+    kafka = settings.kafka
+    shown: dict[Party, dict[str, Any]] = {}
+    for party, allowed in acls(declared_topology(settings), settings.engine.application_id).items():
+        if role and party not in role:
+            continue
+        who = principal or DEFAULT_PRINCIPALS[party]
+        commands = acl_commands(
+            allowed, who, kafka.bootstrap_servers, admin_config=kafka.encrypted or kafka.authenticated
+        )
+        shown[party] = {"principal": who, "acls": msgspec.to_builtins(allowed), "commands": commands}
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
+    else:
+        paragraphs = ["\n".join([f"# {PARTY_MEANING[party]}", *one["commands"]]) for party, one in shown.items()]
+        sys.stdout.write("\n\n".join(paragraphs) + "\n")
 
 
 async def _planned(kafka: Kafka, settings: Settings) -> Plan:
