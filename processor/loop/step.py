@@ -1,8 +1,8 @@
 """The transition function: one state event in, one action and perhaps a metric out.
 
 The order of the checks is the table of modes: an emergency first, then the row of the mode on arrival.
-The common answers (maintain, continue, recover) are built in one go here; everything rarer is in `injection`
-and `metrics`.
+Answers outside exploring differ in a few words only and are built in one place; how explorations begin and end is
+in `injection`, metrics are in `metrics`.
 """
 
 from __future__ import annotations
@@ -101,26 +101,30 @@ class FeedbackLoop:
         if force and mode != STABLE:
             warnings = [*(warnings or ()), "force_inject_ignored"]
 
-        sequence = event.sequence
-        timestamp = event.timestamp
-        interval = self.interval_steps
+        sequence = UNSET if event.sequence is None else event.sequence
+        timestamp = UNSET if event.timestamp is None else event.timestamp
+        action: Action | None = None  # what exploring answers; every other answer is built at the end
+        name: ActionName
+        reason: Reason
+        after: Mode = mode
         completed: CompletedInjection | None = None
-        changed = True
         if override or lam > self.emergency_limit:
-            reason: Reason = "emergency_override" if override else "lambda_max"
-            if mode == EMERGENCY:
-                action = self._plain(session, event, steps, "emergency_halt", reason)
-                changed = False
-            else:
-                if mode == EXPLORING:
-                    completed = abort(session, steps)
+            name = "emergency_halt"
+            reason = "emergency_override" if override else "lambda_max"
+            if mode != EMERGENCY:
+                after = EMERGENCY
                 session.emergency_stops += 1
                 session.ledger_dirty = True
-                action = self._turn(session, event, EMERGENCY, "emergency_halt", reason)
+                if mode == EXPLORING:
+                    completed = abort(session, steps)
         elif mode == EXPLORING:
             exploration: Exploration = session.exploration  # type: ignore[assignment]  # there is one while exploring
             end_reason = self._end_reason(session, exploration, steps, a, reported)
-            if end_reason is None:
+            if end_reason is not None:
+                name, reason, after = "end_exploration", end_reason, RECOVERING
+                completed = complete(session, steps, end_reason, performance(self.rules.weights, n, a, v))
+                self.injector.learn(session, exploration)
+            else:
                 session.steps_in_mode = steps
                 table = exploration.multipliers
                 if table is not None:
@@ -137,8 +141,8 @@ class FeedbackLoop:
                     EXPLORING,
                     steps,
                     step,
-                    UNSET if sequence is None else sequence,
-                    UNSET if timestamp is None else timestamp,
+                    sequence,
+                    timestamp,
                     "exploring",
                     factor,
                     1.0 + 0.5 * factor,
@@ -148,63 +152,53 @@ class FeedbackLoop:
                     exploration.entropy_factor,
                     steps / exploration.duration_steps,
                 )
-                changed = False
-            else:
-                after = performance(self.rules.weights, n, a, v)
-                completed = complete(session, steps, end_reason, after)
-                self.injector.learn(session, exploration)
-                action = self._turn(session, event, RECOVERING, "end_exploration", end_reason)
         elif mode == STABLE:
             if reported and session.baseline is None:
                 session.baseline = a
             if force or n > self.novelty_high or n < self.novelty_low or steps >= self.patience_steps:
+                after = EXPLORING
                 reading = Reading(n, a, v, lam, False, bool(force), reported, warnings)
                 action, warnings = self.injector.inject(session, event, reading, steps)
             else:
-                session.steps_in_mode = steps
-                action = Action(
-                    session.session_id,
-                    "maintain",
-                    STABLE,
-                    steps,
-                    step,
-                    UNSET if sequence is None else sequence,
-                    UNSET if timestamp is None else timestamp,
-                    "no_trigger",
-                    0.0,
-                    1.0,
-                )
-                changed = False
+                name, reason = "maintain", "no_trigger"
         elif mode == RECOVERING:
             if steps >= self.recovery_steps:
-                action = self._turn(session, event, STABLE, "maintain", "recovery_complete")
+                name, reason, after = "maintain", "recovery_complete", STABLE
             else:
-                session.steps_in_mode = steps
-                action = Action(
-                    session.session_id,
-                    "recover",
-                    RECOVERING,
-                    steps,
-                    step,
-                    UNSET if sequence is None else sequence,
-                    UNSET if timestamp is None else timestamp,
-                    "recovering",
-                    0.0,
-                    0.9,
-                )
-                changed = False
+                name, reason = "recover", "recovering"
         elif lam >= self.rules.emergency_exit:
-            action = self._plain(session, event, steps, "emergency_halt", "emergency_hysteresis")
-            changed = False
+            name, reason = "emergency_halt", "emergency_hysteresis"
         else:
-            action = self._turn(session, event, RECOVERING, "recover", "emergency_cleared")
+            name, reason, after = "recover", "emergency_cleared", RECOVERING
 
-        if completed is not None:
-            action.completed_injection = completed
+        changed = after != mode
+        if action is None:
+            if changed:
+                session.mode = after
+                steps = 0
+            session.steps_in_mode = steps
+            action = Action(
+                session.session_id,
+                name,
+                after,
+                steps,
+                step,
+                sequence,
+                timestamp,
+                reason,
+                0.0,
+                _LAMBDA_MULTIPLIERS[after],
+            )
+            if changed:
+                action.mode_changed = True
+                action.previous_mode = mode
+                if completed is not None:
+                    action.completed_injection = completed
         if warnings is not None:
             action.warnings = warnings
         if self.experiment is not None:
             action.experiment = Experiment(self.experiment.mode, session.group)  # type: ignore[arg-type]
+        interval = self.interval_steps
         if interval and (changed or step % interval == 0):
             return action, self.metrics.metric(session, action)
         return action, None
@@ -222,32 +216,6 @@ class FeedbackLoop:
             UNSET if timestamp is None else timestamp,
             error=error,
         )
-
-    @staticmethod
-    def _plain(session: Session, event: StateEvent, steps: int, name: ActionName, reason: Reason) -> Action:
-        """An action that stays in its mode, outside exploring."""
-        session.steps_in_mode = steps
-        return Action(
-            session.session_id,
-            name,
-            session.mode,
-            steps,
-            session.step,
-            UNSET if event.sequence is None else event.sequence,
-            UNSET if event.timestamp is None else event.timestamp,
-            reason,
-            0.0,
-            _LAMBDA_MULTIPLIERS[session.mode],
-        )
-
-    @staticmethod
-    def _turn(session: Session, event: StateEvent, mode: Mode, name: ActionName, reason: Reason) -> Action:
-        """An action that changes to `mode`, which is not exploring."""
-        previous, session.mode = session.mode, mode
-        action = FeedbackLoop._plain(session, event, 0, name, reason)
-        action.mode_changed = True
-        action.previous_mode = previous
-        return action
 
     def _stamp(self, session: Session, timestamp: str | None) -> None:
         if session.step <= self.point_capacity:
