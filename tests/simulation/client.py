@@ -151,6 +151,7 @@ class ModelInput:
         self._wake = wake
         self._positions: dict[int, int] = {}
         self._turn = 0
+        self.unreadable: dict[int, int] = {}  # partition to the offset of a damaged record
         for partition in range(broker.partitions):
             broker.logs[INPUT, partition].watchers.append(self._arrived)
 
@@ -175,6 +176,8 @@ class ModelInput:
             position = self._positions[partition]
             if position < log.start:
                 raise InputLost(partition, f"input-{partition} lost {position}..{log.start - 1}")
+            if self.unreadable.get(partition) == position < log.last_stable:
+                raise InputLost(partition, f"input-{partition} offset {position}: unreadable")
             if room <= 0 or position >= log.last_stable:
                 continue
             records, behind = log.read(position, room)

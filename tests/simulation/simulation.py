@@ -250,13 +250,12 @@ class Simulation:
             await instance.main
         except ProcessorError as refusal:
             self.broker.reached(f"exit {type(refusal).__name__}")
-            self.broker.kill(instance.process)
         except (Killed, asyncio.CancelledError):
             pass
         except Exception as defect:
             log.exception("defect in %s", instance.name)
             self.defects.append(f"{instance.name}: {defect!r}")
-            self.broker.kill(instance.process)
+        self.broker.kill(instance.process)
         for reader in instance.cluster._inputs:
             reader.detach()
         if self.running.get(instance.name) is instance:

@@ -15,6 +15,7 @@ from processor.engine.tuning import Tuning
 from processor.errors import InputLost, InstanceIdInUse, Refused
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import ACTIONS, CHANGELOG, DEAD_LETTERS, INPUT, METRICS
+from tests.simulation.client import ModelInput
 from tests.simulation.log import NewRecord
 from tests.simulation.network import Fate
 from tests.simulation.simulation import TUNING, Instance
@@ -434,6 +435,61 @@ async def test_input_below_progress_is_named_with_its_range() -> None:
     refusal = await stage.end_of(stage.start("i1"))
     assert isinstance(refusal, InputLost)
     assert "lost 5..11" in str(refusal)
+
+
+@in_virtual_time
+async def test_input_lost_under_a_running_partition_is_named_with_its_range_and_the_others_go_on() -> None:
+    stage = Stage(2)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    stage.feed(0, range(5))
+    await stage.settled()
+    stage.broker.pause(instance.process)
+    stage.feed(0, range(5, 20))
+    stage.broker.logs[INPUT, 0].trim(12)
+    stage.broker.resume(instance.process)
+    stage.feed(1, range(5))
+    await stage.until(lambda: instance.seen.halted_partitions and stage.broker.group.offsets.get(1) == 5)
+    assert "lost 5..11" in instance.seen.halted_partitions[0]
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_input_that_another_instance_processed_is_not_lost() -> None:
+    stage = Stage(1)
+    zombie = stage.start("i0")
+    await stage.until(lambda: running(zombie, 0))
+    stage.feed(0, range(5))
+    await stage.settled()
+    stage.broker.pause(zombie.process)
+    successor = stage.start("i1")
+    stage.feed(0, range(5, 20))
+    await stage.settled()
+    stage.broker.logs[INPUT, 0].trim(20)
+    stage.feed(0, range(20, 25))
+    stage.broker.resume(zombie.process)
+    await asyncio.sleep(5)
+    assert zombie.seen.halted_partitions == {}
+    stage.close(zombie, successor)
+
+
+@in_virtual_time
+async def test_a_record_that_stays_unreadable_halts_its_partition_and_no_other() -> None:
+    stage = Stage(2)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    stage.feed(0, range(5))
+    await stage.settled()
+    assert instance.runner is not None
+    reader = instance.runner._input
+    assert isinstance(reader, ModelInput)
+    reader.unreadable = {0: 5}
+    for partition in range(2):
+        stage.feed(partition, range(5, 9))
+    await stage.until(lambda: instance.seen.halted_partitions and stage.broker.group.offsets.get(1) == 4)
+    assert instance.seen.halted_partitions == {0: "input-0 offset 5: unreadable"}
+    assert stage.broker.sometimes["restored"] == 3  # it looked again once
+    stage.close(instance)
 
 
 @in_virtual_time
