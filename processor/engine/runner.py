@@ -161,7 +161,7 @@ class Runner:
             fetched = reader.take(min(SLICE_RECORDS, room), self._isolated())
         except InputLost as lost:
             reader.forget(lost.partition)
-            self._halt(self._tasks[lost.partition], str(lost))
+            self._look_again(lost)
             return True
         for part in fetched:
             task = self._tasks.get(part.partition)
@@ -171,6 +171,19 @@ class Runner:
                 batch = self._pending = Batch(token, epoch, self._loop.time())
             self._feed(batch, task, part, reader)
         return bool(fetched)
+
+    def _look_again(self, lost: InputLost) -> None:
+        """The first time a restore decides: a leader may be stale, or a successor's progress past what is gone."""
+        task = self._tasks.get(lost.partition)
+        if task is None or task.state is not TaskState.RUNNING:
+            return
+        if task.lost_at == task.position:
+            self._halt(task, str(lost))
+            return
+        task.lost_at = task.position
+        if self._pending is not None:
+            self._pending.entries.pop(task.partition, None)
+        self._start_restore(task)
 
     def _isolated(self) -> int | None:
         """The partition that goes alone, while it works here: gone, halted or restoring it holds nobody back."""

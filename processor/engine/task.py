@@ -43,6 +43,7 @@ class Task:
         self.committed = 0
         self.changelog_next = -1
         self.halt_at: int | None = None  # the record whose step raises; everything before it is processed
+        self.lost_at: int | None = None  # where the input could not be read on, and a restore looked again
         self.suspect = False  # a step raised: look for the record one by one
         self.refused = False  # the broker refuses what this partition writes
         self.cause: str | None = None
