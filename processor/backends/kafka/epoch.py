@@ -46,6 +46,8 @@ from processor.errors import Fenced, InDoubt, ProcessorError, ProducerFenced, Re
 
 DUPLICATE_SEQUENCE = 46
 TOO_LARGE = frozenset({10, 18})
+# Sequence, transaction state, producer id, abortable: what is wrong is the producer, not the batch of one partition.
+OUT_OF_STEP = frozenset({45, 48, 49, 59, 120})
 RETRIABLE_COORDINATION = COORDINATOR_MOVED | TRY_AGAIN | {3}
 BATCH_BYTES = 900 * 1024  # below Kafka's default max.message.bytes of 1 MiB
 
@@ -310,6 +312,8 @@ class TransactionalEpoch:
         message = f"Produce to {queue.topic}-{queue.partition}: {error_name(code)}"
         if code in FENCED_PRODUCER:
             raise ProducerFenced(message)
+        if code in OUT_OF_STEP:
+            raise InDoubt(message)
         if code in TOO_LARGE:
             limit = self._limits.get(queue.topic, BATCH_BYTES)
             self._limits[queue.topic] = max(limit // 2, 1)
