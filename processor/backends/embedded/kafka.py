@@ -32,6 +32,7 @@ class EmbeddedKafka:
     `ports`       one broker port per node; free ones are chosen when not given
     `folder`      where data, settings and logs are kept; without one a temporary folder, removed by `stop`
     `properties`  broker settings that replace the ones of `broker_properties`
+    `format_arguments`  further arguments of Kafka's `format` of a new folder, such as `--add-scram`
 
     All methods block; in asynchronous code use `async with` or `asyncio.to_thread`. A stopped cluster can be
     started again with the same ports, and with the same data if it has a folder.
@@ -44,6 +45,7 @@ class EmbeddedKafka:
         ports: Sequence[int] | None = None,
         folder: Path | None = None,
         properties: Mapping[str, str] | None = None,
+        format_arguments: Sequence[str] = (),
         progress: Progress | None = None,
         start_timeout_s: float = 90.0,
     ) -> None:
@@ -58,6 +60,7 @@ class EmbeddedKafka:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: IO[str] | None = None
         self._properties = dict(properties or {})
+        self._format_arguments = tuple(format_arguments)
         self._progress = progress
         self._start_timeout_s = start_timeout_s
         self._watchdog: Watchdog | None = None
@@ -103,7 +106,7 @@ class EmbeddedKafka:
             )
             cluster_id = _cluster_id(home / "cluster-id")
             with ThreadPoolExecutor(self._count) as pool:
-                list(pool.map(lambda node: node.format(cluster_id), self.nodes))
+                list(pool.map(lambda node: node.format(cluster_id, self._format_arguments), self.nodes))
             for node in self.nodes:
                 node.launch()
             self._await_ready(self.nodes)

@@ -56,7 +56,7 @@ class KafkaNode:
     def address(self) -> str:
         return f"{HOST}:{self.port}"
 
-    def format(self, cluster_id: str) -> None:
+    def format(self, cluster_id: str, more: Sequence[str] = ()) -> None:
         """Write the settings and, once in its life, lay out the data folder.
 
         Raises `NotStarted` with Kafka's own words.
@@ -69,7 +69,7 @@ class KafkaNode:
         settings.write_text(text)
         if (data / "meta.properties").exists():
             return
-        arguments = ["format", "-t", cluster_id, "-c", str(settings)]
+        arguments = ["format", "-t", cluster_id, "-c", str(settings), *more]
         if self._java("kafka.tools.StorageTool", arguments, heap_mb=64).wait() != 0:
             raise NotStarted(f"cannot format {data} for Kafka: {self._last_words()}")
 

@@ -7,20 +7,30 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.client import ConnectionGroup
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from processor.backends.kafka.buffer import BatchList
 from processor.backends.kafka.cluster import KafkaCluster
-from processor.backends.kafka.connection import UNAUTHORIZED, Connection, NotSent, error_name, retries
-from processor.backends.kafka.protocol import SetTopicConfigs
+from processor.backends.kafka.connection import (
+    UNAUTHORIZED,
+    Connection,
+    NotSent,
+    error_name,
+    missing_acl,
+    missing_acls,
+    retries,
+)
+from processor.backends.kafka.protocol import AllowedOperations, SetTopicConfigs
 from processor.backends.kafka.reader import EARLIEST, LATEST, list_offset
 from processor.backends.kafka.records import produce_plain
-from processor.config import Settings
-from processor.errors import InDoubt, Refused
+from processor.config import Settings, access_notices
+from processor.errors import InDoubt, Refused, Unreachable
 from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, encode_progress
-from topology import ObservedCluster, ObservedTopic, Plan, Topology, plan
+from topology import ObservedCluster, ObservedTopic, Plan, Topology, acls, plan
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +69,15 @@ async def _ask(connection: Connection, request: Any) -> Any:
 
 async def observe(connection: Connection, declared: Topology) -> ObservedCluster:
     """What the cluster has of the declared topics."""
-    try:
-        metadata = await connection.client.fetch_all_metadata()
-    except KafkaError as error:
-        raise InDoubt(f"metadata: {error!r}") from None
+    # By name: a list of all topics leaves out what we may not see, as if it did not exist.
+    metadata = ClusterMetadata()
+    if not await connection.client._metadata_update(metadata, {topic.name for topic in declared.topics}):
+        raise Unreachable(connection.client.refused or "no broker answers a request for metadata: check the brokers")
     topics: dict[str, ObservedTopic] = {}
     for topic in declared.topics:
         partitions = metadata.partitions_for_topic(topic.name)
         if topic.name in metadata.unauthorized_topics:
-            raise Refused(f"not allowed to describe {topic.name}: see `creative-feedback topics acls`")
+            raise missing_acl(connection.kafka, "Describe", f"topic {topic.name}")
         if not partitions:
             continue
         replicas = min(len(metadata._partitions[topic.name][partition].replicas) for partition in partitions)
@@ -81,7 +91,7 @@ async def _configs(connection: Connection, topic: str) -> dict[str, str]:
     reply = await _ask(connection, DescribeConfigsRequest([(SetTopicConfigs.TOPIC, topic, None)]))
     [(code, message, _, _, entries)] = reply.resources
     if code in UNAUTHORIZED:
-        raise Refused(f"not allowed to describe the configuration of {topic}: see `creative-feedback topics acls`")
+        raise missing_acl(connection.kafka, "DescribeConfigs", f"topic {topic}")
     if code:
         raise Refused(f"configuration of {topic}: {error_name(code)} {message or ''}")
     return {entry[0]: entry[1] or "" for entry in entries}
@@ -102,6 +112,8 @@ async def apply(connection: Connection, settings: Settings, steps: Plan, declare
         for name, code, *message in reply.topic_errors:
             if code == 36:  # TOPIC_ALREADY_EXISTS: somebody was faster, the next check says whether it fits
                 done.append(f"{name} exists")
+            elif code in UNAUTHORIZED:
+                raise missing_acl(connection.kafka, "Create", f"topic {name}")
             elif code:
                 text = message[0] if message and message[0] else ""
                 raise Refused(f"create {name}: {error_name(code)} {text}")
@@ -114,6 +126,8 @@ async def apply(connection: Connection, settings: Settings, steps: Plan, declare
     if changes:
         reply = await _ask(connection, SetTopicConfigs(changes))
         for code, message, _, name in reply.responses:
+            if code in UNAUTHORIZED:
+                raise missing_acl(connection.kafka, "AlterConfigs", f"topic {name}")
             if code:
                 raise Refused(f"alter {name}: {error_name(code)} {message or ''}")
         done.extend(str(step) for step in steps.alterations)
@@ -195,7 +209,7 @@ async def _committed_offset(connection: Connection, settings: Settings, partitio
             if code == 0:
                 return int(offset)
         if code in UNAUTHORIZED:
-            raise Refused(f"not allowed to use group {group!r}: see `creative-feedback topics acls`")
+            raise missing_acl(settings.kafka, "Describe", f"group {group}")
     raise AssertionError("retries() does not end")
 
 
@@ -203,13 +217,38 @@ async def check(settings: Settings, declared: Topology) -> list[str]:
     """Raise `Unreachable` or `Refused` unless broker and topics are fit; returns what is a risk but works."""
     async with connected(settings, "check") as connection:
         await _check_versions(connection)
+        await _check_acls(connection, declared, settings.engine.application_id)
         steps = plan(declared, await observe(connection, declared))
         if steps.creations:
             missing = ", ".join(topic.name for topic in steps.creations)
             raise Refused(f"missing topics: {missing}; create them with `creative-feedback topics apply`")
         if steps.refusals:
             raise Refused("; ".join(f"{refusal.name}: {refusal.message}" for refusal in steps.refusals))
-        return [*steps.notices, *(str(step) for step in steps.alterations)]
+        return [*access_notices(settings.kafka), *steps.notices, *(str(step) for step in steps.alterations)]
+
+
+async def _check_acls(connection: Connection, declared: Topology, application_id: str) -> None:
+    """Raise `Refused` naming every ACL on topics that the processor lacks: not only at the first dead letter.
+
+    What it lacks on its group and its transactional id, the first request about them says.
+    """
+    needed = [acl for acl in acls(declared, application_id)["processor"] if acl.resource == "topic"]
+    try:
+        reply = await _ask(connection, AllowedOperations([topic.name for topic in declared.topics]))
+    except NotImplementedError:
+        return  # a stand-in without the question has no ACLs either
+    seen = {topic: (code, operations) for code, topic, _, _, operations in reply.topics}
+    missing = []
+    for acl in needed:
+        code, operations = seen[acl.name]
+        if code in UNAUTHORIZED:
+            # Not even to be seen: so nothing that lets it be seen was granted. The others are not told.
+            if acl.operation in ("Read", "Write"):
+                missing.append(acl)
+        elif code == 0 and not operations >> AllowedOperations.BITS[acl.operation] & 1:
+            missing.append(acl)
+    if missing:
+        raise missing_acls(connection.kafka, missing)
 
 
 async def _check_versions(connection: Connection) -> None:
@@ -217,7 +256,7 @@ async def _check_versions(connection: Connection) -> None:
         node = connection.client.get_random_node()
         if not await connection.client.ready(node):
             continue
-        versions = connection.client._conns[node, 0]._versions
+        versions = connection.client._conns[node, ConnectionGroup.DEFAULT]._versions
         for key, (needed, what) in NEEDED_VERSIONS.items():
             newest = versions.get(key, (-1, -1))[1]
             if key == VERIFIED and not connection.kafka.require_verification:

@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from processor.backends.kafka.connection import Connection
+from processor.backends.kafka.connection import Connection, missing_acl
 from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offset
+from processor.backends.kafka.secured import SecuredProducer
 from processor.config import Settings
 from processor.errors import Refused, Unreachable
 from topology import partition_of_key
@@ -32,13 +32,15 @@ class EventProducer:
         self._waiting: set[asyncio.Future[Any]] = set()
         self._turn = 0
         self._failure: BaseException | None = None
-        self._producer: AIOKafkaProducer
+        self._connection = Connection(settings.kafka, f"{settings.engine.application_id}-events")
+        self._producer: SecuredProducer
         self.acknowledged = 0
 
     async def __aenter__(self) -> Self:
         kafka = self._settings.kafka
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=kafka.bootstrap_servers,
+        await self._connection.open(frozenset({self._topic}))
+        self._producer = SecuredProducer(
+            self._connection.client,
             request_timeout_ms=kafka.request_timeout_ms,
             enable_idempotence=True,
             acks="all",
@@ -47,14 +49,17 @@ class EventProducer:
             max_request_size=16 * 1024 * 1024,
         )
         try:
+            self._connection.require("Write", [self._topic])
             async with asyncio.timeout(kafka.connect_timeout_ms / 1000):
                 await self._producer.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self._stop()
             raise Unreachable(
-                f"no Kafka broker answers at {kafka.bootstrap_servers} ({error}): start it, or correct "
-                "kafka.bootstrap_servers"
+                f"no Kafka broker at {kafka.bootstrap_servers} gives a producer id ({error!r}): check the brokers"
             ) from None
+        except Refused:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -97,6 +102,8 @@ class EventProducer:
             self._failure = error
 
     def _check(self) -> None:
+        if isinstance(self._failure, TopicAuthorizationFailedError):
+            raise missing_acl(self._settings.kafka, "Write", f"topic {self._topic}")
         if self._failure is not None:
             raise Refused(f"write to {self._topic}: {self._failure!r}")
 
@@ -127,12 +134,14 @@ class CommittedReader:
 
     async def __aenter__(self) -> Self:
         await self._connection.open(frozenset(self._topics))
+        try:
+            self._connection.require("Read", self._topics)
+        except Refused:
+            await self._close()
+            raise
         which = LATEST if self._latest else EARLIEST
         for topic in self._topics:
-            partitions = self._connection.client.cluster.partitions_for_topic(topic)
-            if not partitions:
-                await self._close()
-                raise Refused(f"missing topic: {topic}; create it with `creative-feedback topics apply`")
+            partitions = self._connection.client.cluster.partitions_for_topic(topic) or ()
             reader = Reader(self._connection, topic, self._arrived.set, lambda _, why: self._lost.append(why))
             self._readers[topic] = reader
             for partition in sorted(partitions):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -79,18 +78,20 @@ class KafkaCluster:
     async def open_epoch(self) -> Epoch:
         """A new epoch of the transactional id; retries until the cluster answers or the stuck time-out is over."""
         deadline_s = self._settings.engine.stuck_timeout_ms / 1000
+        last = "check the brokers, then start again"
         try:
             async with asyncio.timeout(deadline_s):
                 async for _ in retries():
                     epoch = TransactionalEpoch(self._settings, self._name, self._limits)
                     # A cluster that was there at the start comes back: its restart ends no instance.
-                    with contextlib.suppress(Unreachable):
+                    try:
                         await epoch.open()
+                    except Unreachable as error:
+                        last = str(error)
+                    else:
                         return epoch
         except TimeoutError:
-            raise Refused(
-                f"no transaction coordinator answered for {deadline_s:g} s: check the brokers, then start again"
-            ) from None
+            raise Refused(f"no transaction coordinator answered for {deadline_s:g} s: {last}") from None
         raise AssertionError("retries() does not end")
 
     async def open_input(self, wake: Callable[[], None]) -> Input:

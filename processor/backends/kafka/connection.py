@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, StaleMetadata, for_code
 
+from processor.backends.kafka.secured import SecuredClient
 from processor.config import KafkaConfig
 from processor.errors import InDoubt, Refused, Unreachable
 
@@ -24,7 +25,9 @@ LEADER_MOVED = frozenset({3, 5, 6, 8, 9, 13, 56, 72, 74, 75, 76, 78, 100, 103})
 TRY_AGAIN = frozenset({7, 14, 19, 20, 51})  # REQUEST_TIMED_OUT, LOADING, NOT_ENOUGH_REPLICAS*, CONCURRENT_TRANSACTIONS
 FENCED_GROUP = frozenset({22, 25, 27, 82, 110, 113})  # generation, member, rebalance, instance id, member epochs
 FENCED_PRODUCER = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
-UNAUTHORIZED = frozenset({29, 30, 31, 53})
+UNAUTHORIZED = frozenset({29, 30, 31, 53})  # topic, group, cluster, transactional id
+
+GRANT = "grant it with kafka-acls.sh, as `creative-feedback topics acls` prints it"
 
 
 def error_name(code: int) -> str:
@@ -32,6 +35,20 @@ def error_name(code: int) -> str:
     known = {82: "FENCED_INSTANCE_ID", 90: "PRODUCER_FENCED", 74: "FENCED_LEADER_EPOCH"}
     name = known.get(code)
     return f"{name or for_code(code).__name__} ({code})"
+
+
+def missing_acl(kafka: KafkaConfig, operation: str, resource: str) -> Refused:
+    """The error that an operation on a resource (``topic NAME``, ``group NAME``) needs an ACL that nobody gave."""
+    return Refused(f"missing ACL{_grantee(kafka)}: {operation} on {resource}; {GRANT}")
+
+
+def missing_acls(kafka: KafkaConfig, missing: Iterable[object]) -> Refused:
+    """The same for several at once."""
+    return Refused(f"missing ACLs{_grantee(kafka)}: {'; '.join(map(str, missing))}; {GRANT}")
+
+
+def _grantee(kafka: KafkaConfig) -> str:
+    return f" for User:{kafka.sasl_username}" if kafka.sasl_username is not None else ""
 
 
 class NotSent(Exception):
@@ -48,28 +65,33 @@ class Connection:
     def __init__(self, kafka: KafkaConfig, name: str) -> None:
         self.kafka = kafka
         self.timeout_s = kafka.request_timeout_ms / 1000
-        self.client = AIOKafkaClient(
-            bootstrap_servers=kafka.bootstrap_servers,
-            client_id=name,
-            request_timeout_ms=kafka.request_timeout_ms,
-            retry_backoff_ms=20,
-            metadata_max_age_ms=60_000,
-        )
+        self.client = SecuredClient(kafka, name, retry_backoff_ms=20, metadata_max_age_ms=60_000)
 
     async def open(self, topics: frozenset[str] = frozenset()) -> None:
         """Connect and learn the topics. Raises `Unreachable`."""
         where = self.kafka.bootstrap_servers
+        detail = ""
         try:
             async with asyncio.timeout(self.kafka.connect_timeout_ms / 1000):
                 await self.client.bootstrap()
                 if topics:
                     await self.client.set_topics(topics)
+                # The bootstrap servers let us in; the addresses that they advertise may not.
+                if await self._any_node():
+                    return
         except (KafkaError, OSError, TimeoutError) as error:
-            await self.close()
             detail = f" ({error})" if str(error) else ""
-            raise Unreachable(
-                f"no Kafka broker answers at {where}{detail}: start it, or correct kafka.bootstrap_servers"
-            ) from None
+        await self.close()
+        if self.client.refused is not None:
+            raise Unreachable(self.client.refused)
+        raise Unreachable(f"no Kafka broker answers at {where}{detail}: start it, or correct kafka.bootstrap_servers")
+
+    async def _any_node(self) -> bool:
+        """Whether some broker takes us; true, too, while the cluster knows none or none refuses us by name."""
+        for node in [broker.nodeId for broker in self.client.cluster.brokers()]:
+            if await self.client.ready(node):
+                return True
+        return self.client.refused is None
 
     async def close(self) -> None:
         """Close all sockets; gives up after the request time-out."""
@@ -88,6 +110,14 @@ class Connection:
             if isinstance(error, KafkaConnectionError) and "No connection to broker" in str(error):
                 raise NotSent(str(error)) from None
             raise InDoubt(f"{type(request).__name__}: no reply from node {node}: {error!r}") from None
+
+    def require(self, operation: str, topics: Iterable[str]) -> None:
+        """Raise `Refused` for the first topic of those opened with that we may not see, or that does not exist."""
+        for topic in topics:
+            if topic in self.client.cluster.unauthorized_topics:
+                raise missing_acl(self.kafka, operation, f"topic {topic}")
+            if not self.client.cluster.partitions_for_topic(topic):
+                raise Refused(f"missing topic: {topic}; create it with `creative-feedback topics apply`")
 
     def leader(self, topic: str, partition: int) -> int | None:
         """Node id of the leader, None while unknown."""
@@ -110,9 +140,8 @@ class Connection:
                 return int(await self.client.coordinator_lookup(which, key))
             except KafkaError as error:
                 if getattr(error, "errno", None) in UNAUTHORIZED:
-                    raise Refused(
-                        f"not allowed to use {kind} {key!r}: grant the ACLs of the application, see `topics acls`"
-                    ) from None
+                    operation, resource = ("Read", "group") if kind == "group" else ("Write", "transactional-id")
+                    raise missing_acl(self.kafka, operation, f"{resource} {key}") from None
                 await self.refresh()
         raise AssertionError("retries() does not end")
 

@@ -37,6 +37,7 @@ from processor.backends.kafka.connection import (
     Connection,
     NotSent,
     error_name,
+    missing_acl,
     retries,
 )
 from processor.backends.kafka.protocol import FencedTxnOffsetCommit
@@ -96,10 +97,7 @@ class TransactionalEpoch:
                 self._producer_id, self._producer_epoch = reply.producer_id, reply.producer_epoch
                 return
             if code in UNAUTHORIZED:
-                raise Refused(
-                    f"not allowed to use transactional id {self._id!r}: grant Write and Describe on it, "
-                    "see `creative-feedback topics acls`"
-                )
+                raise missing_acl(self._settings.kafka, "Write", f"transactional-id {self._id}")
             if code == 50:
                 raise Refused(
                     f"engine.transaction_timeout_ms = {self._settings.engine.transaction_timeout_ms} is above the "
@@ -145,6 +143,9 @@ class TransactionalEpoch:
                 reply = await self._coordinate("transaction", request)
             except NotSent:
                 continue
+            forbidden = [topic for topic, errors in reply.errors for _, code in errors if code in UNAUTHORIZED]
+            if forbidden:
+                raise InDoubt(str(missing_acl(self._settings.kafka, "Write", f"topic {forbidden[0]}")))
             codes = {code for _, errors in reply.errors for _, code in errors} - {0, 55}
             if not codes:
                 return

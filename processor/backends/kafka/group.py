@@ -23,11 +23,11 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, Cons
 from aiokafka.errors import BrokerResponseError, GroupAuthorizationFailedError, KafkaError
 from aiokafka.structs import TopicPartition
 
-from processor.backends.kafka.connection import Connection
+from processor.backends.kafka.connection import Connection, missing_acl
 from processor.config import Settings
 from processor.engine.assignment import Owned, assign
 from processor.engine.ports import Listener, Token
-from processor.errors import InDoubt, InstanceIdInUse, Refused
+from processor.errors import InDoubt, InstanceIdInUse
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +135,7 @@ class GroupMembership(ConsumerRebalanceListener):
         try:
             self._coordinator.check_errors()
         except GroupAuthorizationFailedError as error:
-            raise Refused(
-                f"not allowed to use group {error.args[0]!r}: grant Read on it, see `creative-feedback topics acls`"
-            ) from None
+            raise missing_acl(self._connection.kafka, "Read", f"group {error.args[0]}") from None
         except KafkaError as error:
             if FencedInstanceId.__name__ in repr(error):
                 raise InstanceIdInUse(

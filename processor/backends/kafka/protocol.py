@@ -6,8 +6,8 @@ refuse a zombie's offsets; the client's own is v0, which carries none of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -118,6 +118,80 @@ class FencedTxnOffsetCommit(Request[TxnOffsetCommitRequestV3]):
     def build(self, request_struct_class: type[TxnOffsetCommitRequestV3]) -> TxnOffsetCommitRequestV3:
         """The request in the one version there is."""
         return request_struct_class(*self._fields)
+
+
+class MetadataResponseV8(Response):
+    """Per topic, besides what older versions tell, the operations that this principal may do on it (KIP-430)."""
+
+    API_KEY = 3
+    API_VERSION = 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            Array(("node_id", Int32), ("host", String("utf-8")), ("port", Int32), ("rack", String("utf-8"))),
+        ),
+        ("cluster_id", String("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", String("utf-8")),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+    )
+
+
+class MetadataRequestV8(RequestStruct):
+    """https://kafka.apache.org/protocol.html#The_Messages_Metadata"""
+
+    API_KEY = 3
+    API_VERSION = 8
+    RESPONSE_TYPE = MetadataResponseV8
+    SCHEMA = Schema(
+        ("topics", Array(String("utf-8"))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+    )
+
+
+class AllowedOperations(Request[MetadataRequestV8]):
+    """What this principal may do on these topics."""
+
+    API_KEY = 3
+    # AclOperation of the protocol: the bit in `authorized_operations`.
+    BITS: ClassVar[Mapping[str, int]] = {
+        "Read": 3,
+        "Write": 4,
+        "Create": 5,
+        "Describe": 8,
+        "DescribeConfigs": 10,
+        "AlterConfigs": 11,
+    }
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        self._topics = list(topics)
+
+    def build(self, request_struct_class: type[MetadataRequestV8]) -> MetadataRequestV8:
+        """The request in the one version there is."""
+        return request_struct_class(self._topics, False, False, True)
 
 
 class IncrementalAlterConfigsResponseV0(Response):

@@ -28,6 +28,7 @@ from processor.backends.kafka.connection import (
     Connection,
     NotSent,
     error_name,
+    missing_acl,
     retries,
 )
 from processor.errors import InDoubt, Refused
@@ -245,7 +246,7 @@ class Reader:
             self._wake()
             return False
         if code in UNAUTHORIZED:
-            raise Refused(f"not allowed to read {self._topic}: grant Read on it, see `creative-feedback topics acls`")
+            raise missing_acl(self._connection.kafka, "Read", f"topic {self._topic}")
         if code:
             raise Refused(f"fetch of {self._topic}-{partition}: {error_name(code)}")
         cursor.last_stable = last_stable
@@ -303,6 +304,6 @@ async def list_offset(connection: Connection, topic: str, partition: int, which:
             if code == 0:
                 return int(values[-1])
             if code in UNAUTHORIZED:
-                raise Refused(f"not allowed to describe {topic}: see `creative-feedback topics acls`")
+                raise missing_acl(connection.kafka, "Describe", f"topic {topic}")
         await connection.refresh()
     raise AssertionError("retries() does not end")

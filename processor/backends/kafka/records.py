@@ -12,6 +12,7 @@ from processor.backends.kafka.connection import (
     Connection,
     NotSent,
     error_name,
+    missing_acl,
     retries,
 )
 from processor.errors import InDoubt, Refused
@@ -44,7 +45,7 @@ async def produce_plain(connection: Connection, topic: str, partition: int, reco
         if code == 0:
             return int(offset)
         if code in UNAUTHORIZED:
-            raise Refused(f"not allowed to write {topic}: grant Write on it, see `creative-feedback topics acls`")
+            raise missing_acl(connection.kafka, "Write", f"topic {topic}")
         if code not in LEADER_MOVED and code not in TRY_AGAIN:
             raise Refused(f"write to {topic}-{partition}: {error_name(code)}")
         await connection.refresh()
