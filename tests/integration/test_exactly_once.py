@@ -42,12 +42,15 @@ async def test_many_events_give_what_one_replay_gives(kafka: EmbeddedKafka, tmp_
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize(("seed", "kills"), [(11, 10), (12, 10)])
-async def test_kills_of_one_of_two_instances_leave_no_trace(
-    kafka: EmbeddedKafka, tmp_path: Path, seed: int, kills: int
+@pytest.mark.parametrize(("seed", "static"), [(11, False), (12, True)])
+async def test_ten_kills_of_one_of_two_instances_leave_no_trace(
+    kafka: EmbeddedKafka, tmp_path: Path, seed: int, static: bool
 ) -> None:
-    """Half of the kills hit a named point of the commit, half any moment between two commits."""
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=seed) as scenario:
+    """Half of the kills hit a named point of the commit, half any moment; a static member comes back to its place."""
+    kills = 10
+    async with stage(
+        kafka.bootstrap_servers, tmp_path, seed=seed, settings={"engine.static_membership": static}
+    ) as scenario:
         pair = {name: await scenario.start(name) for name in ("one", "two")}
         await scenario.working(*pair.values())
         scenario.load.begin(RATE)
