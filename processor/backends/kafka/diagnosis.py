@@ -24,6 +24,11 @@ _OTHER_NAME = frozenset({62, 64})  # host name, IP address
 _ALERT = 0x15_03_00_00
 _ALERT_BITS = 0xFF_FF_00_FF
 
+_WITH_TLS = {
+    False: "set kafka.security_protocol = SSL (SASL_SSL where it demands a login)",
+    True: "set kafka.security_protocol = SASL_SSL",
+}
+
 
 def refusal(error: BaseException, kafka: KafkaConfig, address: str, stage: Stage) -> str | None:
     """Why the broker at ``address`` and we cannot work together; None where nobody refused anything.
@@ -126,12 +131,9 @@ def _of_hanging_up(kafka: KafkaConfig, address: str, stage: Stage) -> str | None
                 f"{address} hung up right after the TLS handshake: if it demands a client certificate, set "
                 "kafka.ssl_cert_file and kafka.ssl_key_file"
             )
-        return (
-            f"{address} hung up at the first word: if it speaks TLS, set kafka.security_protocol = "
-            f"{'SASL_SSL' if kafka.authenticated else 'SSL'}"
-            if not kafka.encrypted
-            else f"{address} hung up right after the TLS handshake: see the broker's log for what it missed"
-        )
+        if kafka.encrypted:
+            return f"{address} hung up right after the TLS handshake: see the broker's log for what it missed"
+        return f"{address} hung up at the first word: if it speaks TLS, {_WITH_TLS[kafka.authenticated]}"
     if stage == "asking" and not kafka.authenticated:
         return (
             f"{address} hung up at the first request: if it demands a login, set kafka.security_protocol = "

@@ -207,7 +207,7 @@ class SecuredClient(AIOKafkaClient):
     def _note(self, error: Exception, address: str, stage: Stage) -> None:
         self.refused = refusal(error, self._kafka, address, stage)
         if self.refused is not None:
-            log.warning("%s", self.refused)
+            log.info("%s", self.refused)
 
 
 class SecuredProducer(AIOKafkaProducer):
