@@ -32,6 +32,10 @@ class InstanceIdInUse(Refused):
     """Another process runs under the same instance id."""
 
 
+class Stuck(ProcessorError):
+    """Nothing moves and nothing says why: the process ends, and whoever supervises it starts it anew."""
+
+
 class Fenced(ProcessorError):
     """The group says the token is void: drop what is in flight, wait for the next assignment."""
 

@@ -37,5 +37,8 @@ class Observer:
     def running(self, partition: int, position: int, kept: bool, seconds: float) -> None:
         """A partition works, from this input offset on; kept: without a restore."""
 
+    def standing(self, ages: Mapping[int, float]) -> None:
+        """Seconds since the last progress, of every partition that has lag; about once a second."""
+
     def halted(self, partition: int, cause: str) -> None:
         """A partition cannot go on."""

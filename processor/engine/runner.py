@@ -26,9 +26,10 @@ from processor.engine.ports import (
     Token,
 )
 from processor.engine.restoring import Restorer
+from processor.engine.standing import Standing
 from processor.engine.task import Task
 from processor.engine.tuning import Pace, Tuning
-from processor.errors import Fenced, InDoubt, InputLost, InstanceIdInUse, ProducerFenced, Refused
+from processor.errors import Fenced, InDoubt, InputLost, InstanceIdInUse, ProducerFenced, Refused, Stuck
 from schemas.progress import Barrier
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Runner:
         self._fatal: Exception | None = None
         self._fenced_at: float | None = None
         self._doubts_since: float | None = None
+        self._standing = Standing(tuning, self._observer)
 
     @property
     def tasks(self) -> dict[int, Task]:
@@ -137,6 +139,7 @@ class Runner:
             await self._adopt(reader)
             return
         self._collect_restores(reader)
+        self._standing.check(self._loop.time(), self._tasks, reader)
         worked = self._compute(reader)
         delay_s = self._maybe_commit()
         if worked:
@@ -322,7 +325,7 @@ class Runner:
         if old is not None:
             await old.close()
         if self._loop.time() - self._doubts_since > self._tuning.stuck_timeout_s:
-            raise Refused(f"no transaction succeeded for {self._tuning.stuck_timeout_s:g} s, last: {doubt}")
+            raise Stuck(f"no transaction succeeded for {self._tuning.stuck_timeout_s:g} s, last: {doubt}")
         for task in self._tasks.values():
             if task.state is TaskState.RUNNING and not task.clean:
                 reader.forget(task.partition)

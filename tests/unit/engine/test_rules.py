@@ -12,7 +12,7 @@ import pytest
 
 from processor.engine.lifecycle import TaskState
 from processor.engine.tuning import Tuning
-from processor.errors import InputLost, InstanceIdInUse, Refused
+from processor.errors import InputLost, InstanceIdInUse, Refused, Stuck
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import ACTIONS, CHANGELOG, DEAD_LETTERS, INPUT, METRICS
 from tests.simulation.client import ModelInput
@@ -530,9 +530,9 @@ async def test_without_any_success_for_the_stuck_time_out_the_instance_ends() ->
     await stage.until(lambda: running(instance, 0))
     stage.fates["add_partitions"] = [Fate.LOST] * 10_000
     stage.feed(0, range(3))
-    refusal = await stage.end_of(instance, 60)
-    assert isinstance(refusal, Refused)
-    assert "no transaction succeeded for 20 s" in str(refusal)
+    ended = await stage.end_of(instance, 60)
+    assert isinstance(ended, Stuck)
+    assert "no transaction succeeded for 20 s" in str(ended)
 
 
 @in_virtual_time
@@ -590,6 +590,83 @@ async def test_stream_time_survives_a_restart() -> None:
     assert value is not None
     assert value.startswith(b"1:")
     stage.close(second)
+
+
+# R13 -----------------------------------------------------------------------------------------------------------
+
+
+def deaf(instance: Instance, until_sought: bool) -> None:
+    """The instance's reader hands over nothing any more (until it is sought again)."""
+    assert instance.runner is not None
+    reader = instance.runner._input
+    assert isinstance(reader, ModelInput)
+    take, seek = reader.take, reader.seek
+    reader.take = lambda max_records, only=None: []  # type: ignore[method-assign]
+
+    def hearing(partition: int, offset: int) -> None:
+        if until_sought:
+            reader.take = take  # type: ignore[method-assign]
+        seek(partition, offset)
+
+    reader.seek = hearing  # type: ignore[method-assign]
+
+
+@in_virtual_time
+async def test_a_partition_that_stands_with_lag_is_read_anew() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    deaf(instance, until_sought=True)
+    ages: list[dict[int, float]] = []
+    instance.seen.standing = ages.append  # type: ignore[assignment, method-assign]
+    stage.feed(0, range(5))
+    await stage.settled()
+    assert max(age[0] for age in ages if age) == pytest.approx(10.0, abs=2.0)
+    await asyncio.sleep(3)
+    assert ages[-1] == {}
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_partition_that_stands_all_the_same_ends_the_process() -> None:
+    stage = Stage(2, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    deaf(instance, until_sought=False)
+    stage.feed(1, range(5))
+    ended = await stage.end_of(instance, 60)
+    assert isinstance(ended, Stuck)
+    assert "input-1 has stood at offset 0" in str(ended)
+    assert "5 records to read" in str(ended)
+
+
+@in_virtual_time
+async def test_time_in_which_the_process_stood_still_is_no_partitions_fault() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    stage.feed(0, [0])
+    await stage.settled()
+    stage.broker.pause(instance.process)
+    stage.feed(0, range(1, 5))
+    await asyncio.sleep(100)
+    stage.broker.resume(instance.process)
+    await stage.settled()
+    assert not instance.main.done()
+    stage.close(instance)
+
+
+@pytest.mark.parametrize("why", ["open transaction", "halted", "nothing to read"])
+@in_virtual_time
+async def test_who_stands_for_a_reason_is_not_stuck(why: str) -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    if why == "open transaction":
+        stage.broker.logs[CHANGELOG, 0].append_open(99, 0, 0, [NewRecord(b"sforeign", b"x")])
+    instance = stage.start()
+    stage.feed(0, [0, b"raise", 1] if why == "halted" else range(3))
+    await asyncio.sleep(100)
+    assert not instance.main.done()
+    stage.close(instance)
 
 
 # R14 -----------------------------------------------------------------------------------------------------------
