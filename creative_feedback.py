@@ -179,14 +179,15 @@ class CreativeFeedbackLoop:
         """A past exploration to learn from, reconstructed; set its outcome, then `_update_quality_model`."""
         reading = read_state(state)
         n, a, v = reading.novelty, reading.aesthetic_score, reading.volatility
-        relative_duration = duration / self.settings.loop.max_exploration_steps
+        factor = as_number(factor)
+        relative_duration = as_number(duration) / self.settings.loop.max_exploration_steps
         return Injection(
             entropy_profile=self._select_entropy_profile(state),
-            entropy_factor=float(factor),
+            entropy_factor=factor,
             duration_steps=duration,
             base_factor=entropy.base_factor(n, a),
             performance_before=performance(self._rules.weights, n, a, v),
-            features=(n, a, v, float(factor), relative_duration, 0.0),
+            features=(n, a, v, factor, relative_duration, 0.0),
             status="history",
         )
 
@@ -197,7 +198,7 @@ class CreativeFeedbackLoop:
             if injection.performance_after is None:
                 raise ValueError("set creative_gain or performance_after of the injection first")
             gain = injection.performance_after - injection.performance_before
-        self._model.add(self._rules.model, injection.features, float(gain))
+        self._model.add(self._rules.model, injection.features, as_number(gain))
 
     def _advance(self, state: Any) -> dict[str, Any]:
         event = StateEvent(self._session.session_id, None, _timestamp(state), state)
@@ -252,9 +253,11 @@ class _OverridableInjector(Injector):
             begin()
         else:
             self._face._begin_injection = begin
-            self._face.inject_entropy(event.state)
-            if not started:  # an override that did not call its parent
+            try:
+                self._face.inject_entropy(event.state)
+            finally:  # an override may fail, or not call its parent: the next call must not find this one's
                 self._face._begin_injection = None
+            if not started:
                 begin()
         return started[0]
 
@@ -269,7 +272,11 @@ class _OverridableInjector(Injector):
 
     def forecast(self, session: Session, event: StateEvent, reading: Reading, base: float, duration: int) -> Forecast:
         known = super().forecast(session, event, reading, base, duration)
-        predicted = as_number(self._face._predict_creative_gain(signals_of(event.state, reading), base, duration))
+        try:
+            predicted = as_number(self._face._predict_creative_gain(signals_of(event.state, reading), base, duration))
+        except Exception:
+            _log.exception("creative_gain_prediction_failed")
+            predicted = DEFAULT_PREDICTED_GAIN if known.predicted_gain is None else known.predicted_gain
         self._face.quality_model.last_prediction = predicted
         if known.raw is None and predicted == DEFAULT_PREDICTED_GAIN:
             return Forecast(None, predicted, base)

@@ -173,6 +173,23 @@ def test_override_that_does_not_call_its_parent_still_injects() -> None:
     assert (action["action"], action["mode"]) == ("inject_entropy", "exploring")
 
 
+def test_override_that_raised_leaves_nothing_for_the_next_injection() -> None:
+    class Unsteady(CreativeFeedbackLoop):
+        steady = False
+
+        def inject_entropy(self, base_state: Mapping[str, Any]) -> dict[str, Any]:
+            if not self.steady:
+                raise RuntimeError("not today")
+            return super().inject_entropy(base_state)
+
+    feedback = Unsteady()
+    with pytest.raises(RuntimeError, match="not today"):
+        feedback.update(NOVEL)
+    feedback.steady = True
+    action = feedback.inject_entropy(CALM)
+    assert (action["reason"], action["step"]) == ("forced", 2)
+
+
 def test_overridden_prediction_is_used_and_remembered() -> None:
     seen: list[tuple[Mapping[str, Any], float, int]] = []
 
@@ -198,13 +215,18 @@ def test_failing_overrides_fall_back_as_registered_ones_do() -> None:
         def _get_profile_factor(self, *args: Any) -> float:
             return float("nan")
 
+        def _predict_creative_gain(self, *args: Any) -> float:
+            raise RuntimeError("cannot predict")
+
     feedback = Broken()
     with capture_logs() as logs:
         action = feedback.update(NOVEL)
     assert action["profile"] == "constant"
     assert action["warnings"] == ["selector_error", "profile_error"]
     assert action["current_factor"] == action["entropy_factor"]
+    assert action["predicted_gain"] == 0.3
     assert [entry["event"] for entry in logs] == [
+        "creative_gain_prediction_failed",
         "creative_profile_selection_failed",
         "creative_profile_failed",
     ]
@@ -223,6 +245,23 @@ def test_history_without_outcome_teaches_nothing() -> None:
     injection.performance_after = injection.performance_before + 0.25
     feedback._update_quality_model(injection)
     assert feedback._model.samples[6] == 0.25
+
+
+def test_history_that_is_no_number_teaches_nothing() -> None:
+    feedback = CreativeFeedbackLoop(min_samples=1, max_history=1, retrain_interval=1)
+    injection = feedback._create_injection(state=CALM, factor=0.4, duration=20)
+    injection.creative_gain = 0.2
+    feedback._update_quality_model(injection)
+    before = feedback._predict_creative_gain(CALM, 0.4, 20)
+    for gain in (float("nan"), float("inf")):
+        injection.creative_gain = gain
+        with pytest.raises(ValueError, match="not finite"):
+            feedback._update_quality_model(injection)
+    with pytest.raises(ValueError, match="not finite"):
+        feedback._create_injection(state=CALM, factor=float("nan"), duration=20)
+    injection.creative_gain = 0.2
+    feedback._update_quality_model(injection)
+    assert feedback._predict_creative_gain(CALM, 0.4, 20) == before
 
 
 @pytest.mark.parametrize(
