@@ -4,7 +4,7 @@
     TLS         server certificate only
     MTLS        client certificate demanded
     SASL_TLS    SCRAM-SHA-256, SCRAM-SHA-512, PLAIN, OAUTHBEARER over TLS
-    SASL_CLEAR  the same unencrypted
+    SASL_CLEAR  the same unencrypted; sessions of SCRAM-SHA-256 end after SHORT_SESSION_MS
     EXPIRED     TLS with an expired certificate
     ELSEWHERE   TLS with the certificate of another host
 
@@ -22,8 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from processor.backends.embedded import EmbeddedKafka
 from processor.backends.embedded.ports import HOST, free_ports
+from processor.config import Settings, load_settings
 from tests.kafka.certificates import Authority, Issued
 from tests.kafka.fixtures import QUICK_SETTINGS
 
@@ -37,6 +40,7 @@ PROTOCOLS: Mapping[Listener, str] = {
     "ELSEWHERE": "SSL",
 }
 USERS = ("super", "processor", "topics", "producer", "reader")
+SHORT_SESSION_MS = 2_000
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _LOGIN_MODULES = {
     "plain": "org.apache.kafka.common.security.plain.PlainLoginModule",
@@ -85,6 +89,11 @@ class SecuredKafka:
                 settings["kafka.sasl_username"] = user
                 settings["kafka.sasl_password_file"] = self.secret(self.keys.passwords[user])
         return settings
+
+    def secured(self, settings: Settings, access: Mapping[str, Any]) -> Settings:
+        """The same settings, reaching Kafka in this way."""
+        timeouts = {"kafka.request_timeout_ms": settings.kafka.request_timeout_ms}
+        return msgspec.structs.replace(settings, kafka=load_settings(None, {}, {**timeouts, **access}).kafka)
 
     def secret(self, text: str) -> str:
         """The path of a new file with this text and a line break."""
@@ -153,6 +162,8 @@ def _properties(keys: Keys, port: int, ports: Mapping[Listener, int]) -> dict[st
         "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
         # Who is refused waits this long for the word; the default of 100 ms only slows the suite down.
         "connection.failed.authentication.delay.ms": "10",
+        # Sessions that end: on one listener, of one mechanism.
+        "listener.name.sasl_clear.scram-sha-256.connections.max.reauth.ms": str(SHORT_SESSION_MS),
     }
     for name, kind in PROTOCOLS.items():
         prefix = f"listener.name.{name.lower()}."

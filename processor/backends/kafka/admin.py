@@ -30,7 +30,7 @@ from processor.backends.kafka.records import produce_plain
 from processor.config import Settings, access_notices
 from processor.errors import InDoubt, Refused, Unreachable
 from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, encode_progress
-from topology import ObservedCluster, ObservedTopic, Plan, Topology, acls, plan
+from topology import ObservedCluster, ObservedTopic, Party, Plan, Topology, acls, plan
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,7 @@ async def apply(connection: Connection, settings: Settings, steps: Plan, declare
             if code:
                 raise Refused(f"alter {name}: {error_name(code)} {message or ''}")
         done.extend(str(step) for step in steps.alterations)
+    await _check_acls(connection, declared, settings.engine.application_id, "topics")
     initialised = await _initialise(settings, declared)
     if initialised:
         done.append(f"wrote the first progress record of {initialised} changelog partitions")
@@ -199,7 +200,8 @@ async def _committed_offset(connection: Connection, settings: Settings, partitio
     request = OffsetFetchRequest(group, [(settings.topics.state, [partition])])
     async for _ in retries():
         try:
-            reply = await connection.send(await connection.coordinator("group", group), request, coordination=True)
+            node = await connection.coordinator("group", group, "Describe")
+            reply = await connection.send(node, request, coordination=True)
         except (NotSent, InDoubt):
             await connection.refresh()
             continue
@@ -217,7 +219,7 @@ async def check(settings: Settings, declared: Topology) -> list[str]:
     """Raise `Unreachable` or `Refused` unless broker and topics are fit; returns what is a risk but works."""
     async with connected(settings, "check") as connection:
         await _check_versions(connection)
-        await _check_acls(connection, declared, settings.engine.application_id)
+        await _check_acls(connection, declared, settings.engine.application_id, "processor")
         steps = plan(declared, await observe(connection, declared))
         if steps.creations:
             missing = ", ".join(topic.name for topic in steps.creations)
@@ -227,23 +229,24 @@ async def check(settings: Settings, declared: Topology) -> list[str]:
         return [*access_notices(settings.kafka), *steps.notices, *(str(step) for step in steps.alterations)]
 
 
-async def _check_acls(connection: Connection, declared: Topology, application_id: str) -> None:
-    """Raise `Refused` naming every ACL on topics that the processor lacks: not only at the first dead letter.
+async def _check_acls(connection: Connection, declared: Topology, application_id: str, party: Party) -> None:
+    """Raise `Refused` naming every ACL that the party lacks on topics that exist: not only at the first dead letter.
 
-    What it lacks on its group and its transactional id, the first request about them says.
+    What is lacking on the group and on transactional ids, the first request about them says.
     """
-    needed = [acl for acl in acls(declared, application_id)["processor"] if acl.resource == "topic"]
     try:
         reply = await _ask(connection, AllowedOperations([topic.name for topic in declared.topics]))
     except NotImplementedError:
         return  # a stand-in without the question has no ACLs either
     seen = {topic: (code, operations) for code, topic, _, _, operations in reply.topics}
     missing = []
-    for acl in needed:
+    for acl in acls(declared, application_id)[party]:
+        if acl.resource != "topic" or acl.operation == "Create":
+            continue
         code, operations = seen[acl.name]
         if code in UNAUTHORIZED:
             # Not even to be seen: so nothing that lets it be seen was granted. The others are not told.
-            if acl.operation in ("Read", "Write"):
+            if acl.operation in ("Read", "Write", "Describe"):
                 missing.append(acl)
         elif code == 0 and not operations >> AllowedOperations.BITS[acl.operation] & 1:
             missing.append(acl)

@@ -132,16 +132,20 @@ class Connection:
             async with asyncio.timeout(self.timeout_s):
                 await self.client.force_metadata_update()
 
-    async def coordinator(self, kind: str, key: str) -> int:
-        """Node id of the ``"group"`` or ``"transaction"`` coordinator; retries while the cluster is looking for it."""
+    async def coordinator(self, kind: str, key: str, operation: str | None = None) -> int:
+        """Node id of the ``"group"`` or ``"transaction"`` coordinator; retries while the cluster is looking for it.
+
+        ``operation`` is what is meant to be done there, for the error where even the question is not allowed; by
+        default what the processor does.
+        """
         which = CoordinationType.GROUP if kind == "group" else CoordinationType.TRANSACTION
         async for _ in retries():
             try:
                 return int(await self.client.coordinator_lookup(which, key))
             except KafkaError as error:
                 if getattr(error, "errno", None) in UNAUTHORIZED:
-                    operation, resource = ("Read", "group") if kind == "group" else ("Write", "transactional-id")
-                    raise missing_acl(self.kafka, operation, f"{resource} {key}") from None
+                    usual, resource = ("Read", "group") if kind == "group" else ("Write", "transactional-id")
+                    raise missing_acl(self.kafka, operation or usual, f"{resource} {key}") from None
                 await self.refresh()
         raise AssertionError("retries() does not end")
 

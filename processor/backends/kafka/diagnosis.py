@@ -42,7 +42,7 @@ def refusal(error: BaseException, kafka: KafkaConfig, address: str, stage: Stage
         if told := _of_login(cause, kafka, address) or _of_tls(cause, kafka, address):
             return told
         if isinstance(cause, asyncio.IncompleteReadError) and _is_alert(cause.expected):
-            return f"{address} speaks TLS: set kafka.security_protocol = {'SASL_SSL' if kafka.authenticated else 'SSL'}"
+            return f"{address} speaks TLS: {_WITH_TLS[kafka.authenticated]}"
     hung_up = any(isinstance(cause, EOFError | ConnectionResetError | BrokenPipeError) for cause in causes)
     return _of_hanging_up(kafka, address, stage) if hung_up else None
 

@@ -1,0 +1,86 @@
+"""Granting and taking back ACLs, awaited until the broker's authorizer knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest
+
+from tests.kafka.tools import run_tool
+from topology import Acl
+
+# Codes of the protocol: https://kafka.apache.org/protocol.html
+_RESOURCES = {"topic": 2, "group": 3, "transactional-id": 5}
+_PATTERNS = {"literal": 3, "prefixed": 4}
+_OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}
+_ALLOW = 3
+
+
+class AclAdmin:
+    """Speaks with the broker at an address where everything is allowed."""
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self._client = client
+
+    async def grant(self, user: str, acls: Iterable[Acl]) -> None:
+        """Allow; returns when the authorizer knows all of them."""
+        for acl in acls:
+            reply = await self._send(CreateAclsRequest(*_fields(user, acl)))
+            [(code, message)] = reply.creation_responses
+            assert code == 0, f"grant {acl}: {code} {message}"
+            await self._until(user, acl, granted=True)
+
+    async def revoke(self, user: str, acls: Iterable[Acl]) -> None:
+        """Take back; returns when the authorizer knows."""
+        for acl in acls:
+            reply = await self._send(DeleteAclsRequest(*_fields(user, acl)))
+            [(code, message, matching)] = reply.filter_responses
+            assert code == 0, f"revoke {acl}: {code} {message}"
+            assert len(matching) == 1, f"revoke {acl}: {len(matching)} such ACLs"
+            await self._until(user, acl, granted=False)
+
+    @asynccontextmanager
+    async def without(self, user: str, acl: Acl) -> AsyncIterator[None]:
+        """As if this one had never been granted."""
+        await self.revoke(user, [acl])
+        try:
+            yield
+        finally:
+            await self.grant(user, [acl])
+
+    async def _until(self, user: str, acl: Acl, *, granted: bool) -> None:
+        async with asyncio.timeout(10):
+            while bool((await self._send(DescribeAclsRequest(*_fields(user, acl)))).resources) is not granted:
+                pass  # the answer takes its time itself
+
+    async def _send(self, request: Any) -> Any:
+        return await self._client.send(self._client.get_random_node(), request)
+
+
+@asynccontextmanager
+async def acl_admin(bootstrap_servers: str) -> AsyncIterator[AclAdmin]:
+    """For as long as the context lasts."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
+    await client.bootstrap()
+    try:
+        yield AclAdmin(client)
+    finally:
+        await client.close()
+
+
+def run_acl_command(words: Sequence[str], bootstrap_servers: str) -> None:
+    """Run a printed ``kafka-acls.sh`` command line with Kafka's own tool, at another address than the printed one."""
+    tool, option, _, *rest = words
+    assert (tool, option) == ("kafka-acls.sh", "--bootstrap-server"), words
+    if rest[0] == "--command-config":  # the administrator's login, which the witnesses' address does not ask for
+        rest = rest[2:]
+    run_tool("org.apache.kafka.tools.AclCommand", [option, bootstrap_servers, *rest])
+
+
+def _fields(user: str, acl: Acl) -> tuple[int, str, int, str, str, int, int]:
+    kind, pattern = _RESOURCES[acl.resource], _PATTERNS[acl.pattern]
+    return kind, acl.name, pattern, f"User:{user}", "*", _OPERATIONS[acl.operation], _ALLOW
