@@ -83,7 +83,9 @@ def _resolve(key: str, target: str) -> Callable[..., Any]:
         for part in function_name.split("."):
             function = getattr(function, part)
     except Exception as error:  # an import runs any code
-        raise ConfigError(f"{key}: cannot load {target!r} ({error}); put it on the Python path") from None
+        raise ConfigError(
+            f"{key}: cannot load {target!r} ({error}); put its module in the current folder or on the Python path"
+        ) from None
     if not callable(function):
         raise ConfigError(f"{key}: {target!r} is not callable")
     loaded: Callable[..., Any] = function

@@ -77,6 +77,10 @@ cli.add_typer(broker_app)
 
 def main(kafka: Kafka, arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return the exit code."""
+    # Profiles and selectors of the user's own are found in the current folder by every command, as they are by
+    # the workers, which `python -m` starts; last, so that nothing lying there takes a module's place.
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         code = cli(args=arguments, prog_name=DISTRIBUTION, standalone_mode=False, obj=kafka)
         sys.stdout.flush()

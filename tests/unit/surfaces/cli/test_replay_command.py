@@ -101,6 +101,29 @@ def test_flag_wins_over_environment_and_environment_over_file(
     assert injected_at("--set", "loop.stable_patience_steps=3") == 2
 
 
+def test_own_profiles_and_selectors_are_found_in_the_current_folder(
+    events: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "half_profile_here.py").write_text(
+        "def half(base_factor, step, total_steps, params):\n"
+        "    return base_factor * params['share']\n"
+        "def always_half(state):\n"
+        "    return 'half'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    ended = run_command(
+        capfd, "replay", str(events), "--actions", "-",
+        "--set", 'profiles.custom={"half": "half_profile_here:half"}',
+        "--set", 'profiles.params={"half": {"share": 0.5}}',
+        "--set", "profiles.selector=half_profile_here:always_half",
+        "--set", "loop.stable_patience_steps=1",
+    )  # fmt: skip
+    first = json.loads(ended.out.splitlines()[0])
+    assert (first["profile"], first["profile_params"]) == ("half", {"share": 0.5})
+    assert first["current_factor"] == first["entropy_factor"] * 0.5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
