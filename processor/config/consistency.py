@@ -21,6 +21,9 @@ BUILT_IN_PROFILES: Mapping[str, tuple[str, ...]] = {
     "sinusoidal": ("amplitude", "frequency"),
 }
 
+# Gains are learned from in fixed point, which ends where doubles do.
+MAX_TOTAL_WEIGHT = 1e100
+
 # The first of each pair is never above the second.
 _ORDERED = (
     ("loop.min_exploration_steps", "loop.max_exploration_steps"),
@@ -52,6 +55,11 @@ def check_consistency(settings: Settings) -> None:
         low, high = value_of(settings, low_name), value_of(settings, high_name)
         if low > high:
             raise ConfigError(f"{low_name} = {low} is above {high_name} = {high}: lower the first or raise the second")
+    if sum(map(abs, settings.loop.performance_weights)) > MAX_TOTAL_WEIGHT:
+        raise ConfigError(
+            f"loop.performance_weights = {list(settings.loop.performance_weights)}: together beyond"
+            f" {MAX_TOTAL_WEIGHT:g}, where gains are no finite numbers; make them smaller"
+        )
     _ = settings.engine.session_ttl_ms
     _check_bootstrap_ports(settings.kafka.bootstrap_servers)
     check_access(settings.kafka)

@@ -352,6 +352,11 @@ def test_bounds_that_cross_name_both_keys(tmp_path: Path) -> None:
     assert "quality.max_history = 10" in message
 
 
+def test_weights_that_would_make_gains_infinite_are_refused() -> None:
+    message = refusal(flags={"loop.performance_weights": [1e306, -1e306, 0]})
+    assert message.startswith("loop.performance_weights = [1e+306, -1e+306, 0.0]")
+
+
 def test_a_transaction_never_outlives_the_session() -> None:
     message = refusal(flags={"engine.transaction_timeout_ms": 10_000, "engine.session_timeout_ms": 6000})
     assert "engine.transaction_timeout_ms = 10000" in message
