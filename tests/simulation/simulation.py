@@ -26,8 +26,7 @@ from tests.simulation.virtual_time import Killed, Process, run
 
 log = logging.getLogger(__name__)
 
-ClusterFactory = Callable[[ModelKafka, Process, str, float], ModelCluster]
-RunnerFactory = Callable[[ModelCluster, FoldFactory, Tuning, Observer], Runner]
+Value = Callable[[int, Random], bytes]  # of an input record, from its sequence
 
 POINTS = ("add_partitions", "produce", "add_offsets", "commit_offsets", "end", "init", "barrier", "fetch")
 
@@ -42,6 +41,11 @@ TUNING = Tuning(
     shutdown_timeout_s=5.0,
     stuck_timeout_s=60.0,
 )
+
+
+def tally_value(sequence: int, random: Random) -> bytes:
+    """What `TallyFold` reads."""
+    return b"%d" % sequence
 
 
 @dataclass
@@ -73,8 +77,7 @@ class Plan:
     fold: FoldFactory = TallyFold
     replay: FoldFactory = TallyFold
     tuning: Tuning = TUNING
-    cluster: ClusterFactory = ModelCluster
-    runner: RunnerFactory = Runner
+    value: Value = tally_value
     often: Mapping[tuple[str, Fate], float] = field(default_factory=dict)  # how often a kind of request meets a fate
     patience_s: float = 120.0
 
@@ -128,7 +131,7 @@ class Instance:
         plan, broker = simulation.plan, simulation.broker
         self.name = name
         self.process = Process(name)
-        self.cluster = plan.cluster(broker, self.process, name, plan.tuning.transaction_timeout_s)
+        self.cluster = ModelCluster(broker, self.process, name, plan.tuning.transaction_timeout_s)
         self.seen = _Seen(broker, self.process)
         self.tuning = replace(plan.tuning, instance_id=name, partition_count=plan.partitions)
         self._plan = plan
@@ -139,7 +142,7 @@ class Instance:
 
     async def _run(self) -> None:
         self.stop = asyncio.Event()
-        self.runner = self._plan.runner(self.cluster, self._plan.fold, self.tuning, self.seen)
+        self.runner = Runner(self.cluster, self._plan.fold, self.tuning, self.seen)
         try:
             await self.runner.run(self.stop)
         finally:
@@ -225,9 +228,10 @@ class Simulation:
                 sequence -= int(random() * 3) + 1  # its producer repeats itself
             else:
                 self._sequences[key] = sequence + 1
+            value = self.plan.value(max(sequence, 0), self.random)
             # Producers' clocks differ, and some records are late.
             delay_ms = int(random() * (20 if draw > 0.2 else 1_500))
-            records.append(NewRecord(key, b"%d" % max(sequence, 0), (), now_ms - delay_ms))
+            records.append(NewRecord(key, value, (), now_ms - delay_ms))
         self._produced += count
         if random() < 0.05:
             # An upstream transaction: its marker is a hole for readers, an aborted one hides its records.

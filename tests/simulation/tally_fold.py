@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
-from processor.engine.ports import InputRecord, Outbox
+from processor.engine.ports import InputRecord, LogEvent, Outbox
 
 SESSION_TTL_MS = 1_000
 RECLAIMED_PER_RECORD = 2
@@ -33,6 +33,7 @@ class TallyFold:
         self.sessions: dict[bytes, Session] = {}  # in the order of their last record
         self._changed: dict[bytes, None] = {}
         self._tally: dict[str, float] = {}
+        self._diary: list[LogEvent] = []
 
     def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
         for record in records:
@@ -51,6 +52,7 @@ class TallyFold:
                 session = None
             if session is None:
                 session = Session(0, 0, -1, now_ms, record.offset)
+                self._diary.append(("session_began", {"offset": record.offset}))
             elif sequence <= session.sequence:
                 self._count("duplicates")
                 continue
@@ -76,6 +78,10 @@ class TallyFold:
     def tally(self) -> Mapping[str, float]:
         tally, self._tally = self._tally, {}
         return tally
+
+    def diary(self) -> Sequence[LogEvent]:
+        diary, self._diary = self._diary, []
+        return diary
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         self.sessions.pop(key[1:], None)
