@@ -7,10 +7,10 @@ was still valid.  Hence the order of the steps, and nothing in memory counts as 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from processor.engine.ports import Buffer, Epoch, Token
+from processor.engine.ports import Buffer, Epoch, LogEvent, Token
 from processor.engine.task import Task
 from processor.errors import InDoubt
 from schemas.progress import PROGRESS_KEY
@@ -25,6 +25,7 @@ class Entry:
     records: int = 0
     position: int = -1
     tally: Mapping[str, float] = field(default_factory=dict)
+    diary: Sequence[LogEvent] = ()
 
 
 @dataclass
@@ -63,6 +64,7 @@ class Batch:
             change(PROGRESS_KEY, entry.task.progress())
             entry.position = entry.task.position
             entry.tally = dict(entry.task.fold.tally())
+            entry.diary = entry.task.fold.diary()
 
 
 async def commit(batch: Batch, timeout_s: float) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from processor.engine.ports import LogEvent
 
 
 @dataclass(frozen=True)
 class Committed:
-    """One answered transaction: duration in seconds, records, and per partition the fold's tally."""
+    """One answered transaction: duration in seconds, records, and per partition the fold's tally and diary."""
 
     seconds: float
     records: int
     positions: Mapping[int, int]
     tallies: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    diaries: Mapping[int, Sequence[LogEvent]] = field(default_factory=dict)
 
 
 class Observer:

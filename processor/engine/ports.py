@@ -7,7 +7,7 @@ Offsets are always the next one to read or write.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Header = tuple[str, bytes]
 
@@ -35,6 +35,9 @@ class Outbox(Protocol):
     def dead_letter(self, key: bytes | None, value: bytes | None, headers: list[Header]) -> None: ...
 
 
+LogEvent = tuple[str, dict[str, Any]]  # name and fields
+
+
 class Fold(Protocol):
     """The deterministic computation over one input partition.
 
@@ -56,6 +59,9 @@ class Fold(Protocol):
     def tally(self) -> Mapping[str, float]:
         """Counters since the last call (``events``, ``actions``, ``metrics``, ``duplicates``,
         ``dead_letters.CODE``, ``explorations.PROFILE``, ``gain`` …); the engine reports them after the commit."""
+
+    def diary(self) -> Sequence[LogEvent]:
+        """What to log since the last call; the engine reports it after the commit."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one state record of the changelog (later records of a key replace earlier ones)."""

@@ -287,6 +287,7 @@ class Runner:
                     batch.records,
                     {partition: entry.position for partition, entry in batch.entries.items()},
                     {partition: entry.tally for partition, entry in batch.entries.items()},
+                    {partition: entry.diary for partition, entry in batch.entries.items() if entry.diary},
                 )
             )
         finally:

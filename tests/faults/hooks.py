@@ -152,6 +152,7 @@ class JournaledFold:
         self.changes = inner.changes
         self.marks = inner.marks
         self.tally = inner.tally
+        self.diary = inner.diary
         self.restore = inner.restore
         self.restored = inner.restored
 

@@ -124,4 +124,5 @@ def test_a_closed_batch_carries_state_and_progress_last() -> None:
     assert progress.key == PROGRESS_KEY
     assert decode_progress(progress.value or b"").next_offset == entry.position == 3
     assert entry.tally == {"events": 2}
+    assert [name for name, _ in entry.diary] == ["session_began"]
     assert (batch.records, batch.size) == (2, buffer.size())
