@@ -136,17 +136,19 @@ class CommittedReader:
         await self._connection.open(frozenset(self._topics))
         try:
             self._connection.require("Read", self._topics)
-        except Refused:
+            await self._begin()
+        except BaseException:
             await self._close()
             raise
+        return self
+
+    async def _begin(self) -> None:
         which = LATEST if self._latest else EARLIEST
         for topic in self._topics:
-            partitions = self._connection.client.cluster.partitions_for_topic(topic) or ()
             reader = Reader(self._connection, topic, self._arrived.set, lambda _, why: self._lost.append(why))
             self._readers[topic] = reader
-            for partition in sorted(partitions):
+            for partition in sorted(self._connection.client.cluster.partitions_for_topic(topic) or ()):
                 reader.seek(partition, await list_offset(self._connection, topic, partition, which))
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._close()

@@ -88,6 +88,9 @@ class KafkaCluster:
                         await epoch.open()
                     except Unreachable as error:
                         last = str(error)
+                    except BaseException:
+                        await epoch.close()
+                        raise
                     else:
                         return epoch
         except TimeoutError:

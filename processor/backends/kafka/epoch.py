@@ -310,6 +310,9 @@ class TransactionalEpoch:
             self._sequences[key] = (self._sequences[key] + count) % 2**31
             queue.next_offset = base_offset + count if code == 0 and base_offset >= 0 else -1
             return False
+        if code in UNAUTHORIZED:
+            # No fault of this batch: once the ACL is granted again, the same records are taken.
+            raise InDoubt(str(missing_acl(self._settings.kafka, "Write", f"topic {queue.topic}")))
         message = f"Produce to {queue.topic}-{queue.partition}: {error_name(code)}"
         if code in FENCED_PRODUCER:
             raise ProducerFenced(message)

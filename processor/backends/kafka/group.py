@@ -95,6 +95,8 @@ class GroupMembership(ConsumerRebalanceListener):
         self._listener = listener
         self._assignor = StickyAssignor()
         self._subscription = SubscriptionState()
+        # Usually the client's fetcher registers its own; without any an error of the group's could not be reported.
+        self._subscription.register_fetch_waiters(set())
         self._stack = ExitStack()
         # The client leaves the group when nobody polls; nobody does, because fetching is ours.
         self._stack.enter_context(self._subscription.fetch_context())

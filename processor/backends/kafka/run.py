@@ -49,8 +49,8 @@ async def run_processor(settings: Settings, fold_factory: FoldFactory, observer:
     for notice in await check(settings, declared_topology(settings)):
         log.warning("%s", notice)
     cluster = KafkaCluster(settings, instance_id)
-    await cluster.open()
     try:
+        await cluster.open()
         await Runner(cluster, fold_factory, tuning(settings, instance_id), observer).run(stop)
     finally:
         await cluster.close()
