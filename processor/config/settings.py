@@ -54,7 +54,9 @@ class LoopConfig(Struct, frozen=True, forbid_unknown_fields=True):
     stability_threshold: Annotated[
         float, Meta(ge=0, le=1, description="Prune floor as a fraction of the baseline; higher is more cautious.")
     ] = 0.8
-    max_exploration_steps: Annotated[int, Meta(ge=0, description="Longest exploration, in steps.")] = 200
+    max_exploration_steps: Annotated[
+        int, Meta(ge=0, le=1_000_000_000, description="Longest exploration, in steps.")
+    ] = 200
     min_exploration_steps: Annotated[int, Meta(ge=1, description="Shortest exploration, in steps.")] = 10
     recovery_steps: Annotated[int, Meta(ge=0, description="Steps of rest after an exploration.")] = 30
     novelty_high: Annotated[float, Meta(ge=0, le=1, description="Novelty above this starts an exploration.")] = 0.7
@@ -114,7 +116,7 @@ class QualityConfig(Struct, frozen=True, forbid_unknown_fields=True):
         "session"
     )
     min_samples: Annotated[int, Meta(ge=1, description="Samples before the first fit.")] = 20
-    max_history: Annotated[int, Meta(ge=1, description="Samples a fit looks back on.")] = 500
+    max_history: Annotated[int, Meta(ge=1, le=1_000_000, description="Samples a fit looks back on.")] = 500
     regularization: Annotated[float, Meta(gt=0, description="Ridge penalty.")] = 0.01
     retrain_interval: Annotated[int, Meta(ge=1, description="New samples between two fits.")] = 10
     feature_weights: Annotated[

@@ -21,6 +21,8 @@ from schemas.events import StateEvent
 
 SUCCESS_GAIN = 0.1
 MAX_EXPERIENCE = 100
+# Only a large min_exploration_steps makes an exploration longer than 300 steps.
+MAX_KNOWN_STEPS = 1000
 
 
 def performance(weights: Sequence[float], novelty: float, aesthetic_score: float, volatility: float) -> float:
@@ -199,8 +201,11 @@ class Injector:
         return base_parameters(profile, config.params_mode, config.params, novelty, volatility)
 
     def known_multipliers(self, profile: str, duration: int, params: dict[str, float]) -> tuple[float, ...] | None:
-        """m at every step, where it is worth keeping: built-in profiles whose parameters repeat."""
-        if not self.rules.multipliers_known or self.rules.profiles[profile] is not BUILT_IN.get(profile):
+        """m at every step, where it is worth keeping: built-in profiles whose parameters repeat, of usual length."""
+        built_in = BUILT_IN.get(profile)
+        if built_in is None or self.rules.profiles[profile] is not built_in:
+            return None
+        if not self.rules.multipliers_known or duration > MAX_KNOWN_STEPS:
             return None
         return multipliers(profile, duration, tuple(sorted(params.items())))
 

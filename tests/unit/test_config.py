@@ -155,7 +155,7 @@ def test_every_variable_of_ours_must_be_a_setting(variable: str) -> None:
 
 RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("loop.stability_threshold", [0, 1, 0.3], [-0.01, 1.01]),
-    ("loop.max_exploration_steps", [10, 10**9], [-1, 9, 10.0]),
+    ("loop.max_exploration_steps", [10, 10**9], [-1, 9, 10.0, 10**9 + 1]),
     ("loop.min_exploration_steps", [1, 200], [0, 201]),
     ("loop.recovery_steps", [0, 10**9], [-1, 1.5]),
     ("loop.novelty_high", [0, 1], [-0.1, 1.1]),
@@ -178,7 +178,7 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ),
     ("quality.scope", ["session", "shared"], ["global"]),
     ("quality.min_samples", [1, 500], [0, 501]),
-    ("quality.max_history", [20], [0, 19]),
+    ("quality.max_history", [20, 10**6], [0, 19, 10**6 + 1]),
     ("quality.regularization", [1e-300, 5], [0, -1]),
     ("quality.retrain_interval", [1], [0]),
     ("quality.feature_weights", [[0, 0, 0, 0, 0, 0]], [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5, True], 3]),

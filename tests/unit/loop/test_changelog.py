@@ -118,6 +118,21 @@ def test_another_model_window_keeps_the_samples_it_knows(before: int, after: int
     assert slots == set(range(fold.rules.model.capacity // 16 - 1))
 
 
+@pytest.mark.parametrize("mode", ["static", "adaptive"])
+def test_exploration_of_a_profile_that_is_gone_goes_on_as_constant(mode: str) -> None:
+    custom = {"custom": {"rising": "tests.unit.loop.customs:rising"}, "selection": "rising"}
+    old = run(settings_from({"profiles": custom}), state_records([("s", NOVEL)]))
+    fold = restored(settings_from({"profiles": {"params_mode": mode}}), old.changelog, old.marks)
+    out = Collected()
+    record = state_records([("s", NOVEL)])[0]
+    record.offset = 1
+    fold.process([record], out)
+    action = out.actions[0].json()
+    assert (action["action"], action["profile"]) == ("continue_exploration", "rising")
+    assert action["warnings"] == ["profile_error"]
+    assert action["current_factor"] == action["entropy_factor"]
+
+
 def test_history_switched_on_later_starts_without_the_old_timestamps() -> None:
     old = run(settings_from({"streaming": {"interval_steps": 1}}), state_records([("s", CALM)] * 20))
     settings = settings_from({"streaming": {"interval_steps": 1, "include_history": True}})

@@ -56,6 +56,17 @@ def test_factor_is_the_base_times_the_cached_multiplier(name: str, duration: int
         assert BUILT_IN[name](base, step, duration, params) == pytest.approx(base * table[step], abs=1e-15)
 
 
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_very_long_explorations_are_not_computed_beforehand(name: str) -> None:
+    steps = 10**9
+    play = Play(loop={"min_exploration_steps": steps, "max_exploration_steps": steps}, profiles={"selection": name})
+    began = play(NOVEL)
+    assert began["duration"] == steps
+    for step in range(1, 4):
+        expected = BUILT_IN[name](began["entropy_factor"], step, steps, PROFILE_DEFAULTS[name])
+        assert play(NOVEL)["current_factor"] == pytest.approx(expected, rel=1e-12)
+
+
 def test_parameters_are_defaults_then_mode_then_overrides() -> None:
     assert base_parameters("exponential_decay", "static", {}, 0.5, 0.9) == {"decay_rate": 2.0, "floor": 0.0}
     adaptive = base_parameters("exponential_decay", "adaptive", {}, 0.5, 0.9)
