@@ -136,7 +136,6 @@ _ARRAY_OPENER = ord("[")
 def decode_event(
     value: bytes | None,
     key: bytes | None,
-    *,
     msgpack: bool = False,
     limits: Limits = DEFAULT_LIMITS,
     want_signals: bool = False,

@@ -79,42 +79,46 @@ class PartitionFold:
         ttl = self.session_ttl_ms
         put_action, put_metric = out.action, out.metric
         dirty = self._dirty
+        stream_time = self.stream_time_ms
+        reclaim_after = self._reclaim_after_ms
         actions = metrics = duplicates = 0
         for record in records:
             time_ms = record.timestamp
             if time_ms is None:
                 time_ms = -1
-            stream_time = self.stream_time_ms
             if time_ms > stream_time:
                 stream_time = self.stream_time_ms = time_ms
-            if stream_time > self._reclaim_after_ms:
+            if stream_time > reclaim_after:
                 self._reclaim(stream_time)
+                reclaim_after = self._reclaim_after_ms
             headers = record.headers
             msgpack = False
+            encode = encode_json
             try:
-                if headers:
-                    msgpack = is_msgpack(headers)
-                event = decode_event(
-                    record.value, record.key, msgpack=msgpack, limits=limits, want_signals=wants_signals
-                )
+                if headers and is_msgpack(headers):
+                    msgpack = True
+                    encode = encode_msgpack
+                event = decode_event(record.value, record.key, msgpack, limits, wants_signals)
             except InvalidRecord as error:
                 self._dead_letter(record, error, out)
                 continue
             session_id = event.session_id
             session = sessions.get(session_id)
-            if session is not None and stream_time - session.last_time_ms > ttl:
-                self._forget(session)
-                session = None
             sequence = event.sequence
-            if sequence is not None and session is not None and sequence <= session.last_sequence:
-                duplicates += 1
-                continue
+            if session is not None:
+                if stream_time - session.last_time_ms > ttl:
+                    self._forget(session)
+                    session = None
+                elif sequence is not None and sequence <= session.last_sequence:
+                    duplicates += 1
+                    continue
             if event.timestamp is None and time_ms >= 0:
                 event.timestamp = rfc3339_utc(time_ms)
-            output_headers: list[Header] = [(SOURCE_OFFSET, b"%d" % record.offset)]
+            offset = record.offset
+            # The JSON of an integer is its decimal text, several times faster than formatting.
+            output_headers: list[Header] = [(SOURCE_OFFSET, encode_json(offset))]
             if headers:
                 output_headers += _carried(headers, msgpack)
-            encode = encode_msgpack if msgpack else encode_json
             actions += 1
             if session is None:
                 session = self._new_session(session_id)
@@ -133,7 +137,7 @@ class PartitionFold:
                     continue
                 sessions.move_to_end(session_id)
             session.last_time_ms = stream_time
-            session.last_offset = record.offset
+            session.last_offset = offset
             if sequence is not None:
                 session.last_sequence = sequence
             if not session.dirty:

@@ -45,6 +45,8 @@ class FeedbackLoop:
         self.novelty_low = settings.loop.novelty_low
         self.patience_steps = rules.patience_steps
         self.recovery_steps = settings.loop.recovery_steps
+        self.stability_threshold = settings.loop.stability_threshold
+        self.prune_patience_steps = settings.loop.prune_patience_steps
         self.interval_steps = settings.streaming.interval_steps
         self.point_capacity = rules.point_capacity
         self.keeps_history = rules.keeps_history
@@ -119,7 +121,16 @@ class FeedbackLoop:
                     completed = abort(session, steps)
         elif mode == EXPLORING:
             exploration: Exploration = session.exploration  # type: ignore[assignment]  # there is one while exploring
-            end_reason = self._end_reason(session, exploration, steps, a, reported)
+            end_reason: Literal["duration_reached", "aesthetic_below_baseline"] | None = None
+            if steps >= exploration.duration_steps:
+                end_reason = "duration_reached"
+            elif reported and session.baseline is not None:
+                if a >= self.stability_threshold * session.baseline:
+                    session.streak = 0
+                else:
+                    session.streak += 1
+                    if session.streak >= self.prune_patience_steps:
+                        end_reason = "aesthetic_below_baseline"
             if end_reason is not None:
                 name, reason, after = "end_exploration", end_reason, RECOVERING
                 completed = complete(session, steps, end_reason, performance(self.rules.weights, n, a, v))
@@ -222,20 +233,3 @@ class FeedbackLoop:
             session.stamps.append(timestamp)
         else:
             session.stamps[(session.step - 1) % self.point_capacity] = timestamp
-
-    def _end_reason(
-        self, session: Session, exploration: Exploration, steps: int, aesthetic_score: float, reported: bool
-    ) -> Literal["duration_reached", "aesthetic_below_baseline"] | None:
-        if steps >= exploration.duration_steps:
-            return "duration_reached"
-        baseline = session.baseline
-        if baseline is None or not reported:
-            return None
-        loop = self.rules.settings.loop
-        if aesthetic_score < loop.stability_threshold * baseline:
-            session.streak += 1
-            if session.streak >= loop.prune_patience_steps:
-                return "aesthetic_below_baseline"
-        else:
-            session.streak = 0
-        return None

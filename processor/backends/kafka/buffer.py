@@ -6,7 +6,7 @@ The client's batch builder (C) is called directly: per record it costs a fractio
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
@@ -21,7 +21,6 @@ class BatchList:
 
     def __init__(self, topic: str, max_batch_bytes: int, transactional: bool = True) -> None:
         self.topic = topic
-        self.count = 0
         self.size = 0
         self.batches: list[Any] = []
         self.counts: list[int] = []
@@ -29,16 +28,22 @@ class BatchList:
         self._transactional = transactional
         self._in_batch = 0
         self._builder: Any = None
+        self._encode: Callable[..., Any] = _full
         self._timestamp_ms = 0
 
     def append(self, key: bytes | None, value: bytes | None, headers: list[Header]) -> None:
         """Encode one record at the end."""
-        builder = self._builder
-        if builder is None or builder.append(self._in_batch, self._timestamp_ms, key, value, headers) is None:
+        index = self._in_batch
+        if self._encode(index, self._timestamp_ms, key, value, headers) is None:
             self._rotate()
-            self._builder.append(0, self._timestamp_ms, key, value, headers)
-        self._in_batch += 1
-        self.count += 1
+            index = 0
+            self._encode(0, self._timestamp_ms, key, value, headers)
+        self._in_batch = index + 1
+
+    @property
+    def count(self) -> int:
+        """Records so far."""
+        return sum(self.counts) + (self._in_batch if self._builder is not None else 0)
 
     def bytes(self) -> int:
         """Encoded size so far."""
@@ -70,6 +75,11 @@ class BatchList:
             base_sequence=0,
             batch_size=self._max_batch_bytes,
         )
+        self._encode = self._builder.append
+
+
+def _full(*_: object) -> None:
+    """Stands for the builder where there is none yet."""
 
 
 class PartitionBuffer:
