@@ -59,7 +59,7 @@ class QualityModel:
     """Samples, their exact sums and the weights of the last fit.
 
     `samples` is a flat ring of `count` entries of seven numbers; `weights` is None before the first fit.  The
-    changelog holds `saved_count` samples and, since a restore, `stored_slots` blocks.
+    changelog holds `saved_count` samples and, since a restore, blocks in the first `stored_slots` slots.
     """
 
     __slots__ = (

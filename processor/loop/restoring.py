@@ -125,7 +125,7 @@ class StoredSession:
             session.stamps = ring.stamps(self.points, core.open_stamps, rules.point_capacity)
         session.points_from = ring.retained_from
         session.saved_step = ring.saved_count(rules.point_capacity)
-        session.stored_slots = len(self.points)
+        session.stored_slots = _slots_taken(self.points)
         if self.ledger is not None:
             _take_ledger(session, self.ledger, injector)
         elif session.mode == EXPLORING:
@@ -146,8 +146,13 @@ def restored_model(record: ModelRecord, blocks: dict[int, BlockRecord], rules: M
     model.version = record.version
     model.weights = record.weights
     model.saved_count = ring.saved_count(rules.capacity)
-    model.stored_slots = len(blocks)
+    model.stored_slots = _slots_taken(blocks)
     return model
+
+
+def _slots_taken(blocks: dict[int, BlockRecord]) -> int:
+    """Slots from 0 up to the last one stored; a window that grew has left some of them empty."""
+    return max(blocks, default=-1) + 1
 
 
 def _take_ledger(session: Session, ledger: LedgerRecord, injector: Injector) -> None:

@@ -75,7 +75,7 @@ class Session:
     `points` is a flat ring of (novelty, aesthetic_score) of the last updates, `stamps` their timestamps where a
     history is kept. `exploration` is the running one while exploring, else the last one. Offsets and times are
     those of the last accepted record (-1: none). The changelog holds the points up to `saved_step` and, since a
-    restore, `stored_slots` blocks; the flags say what of the session it does not hold yet.
+    restore, blocks in the first `stored_slots` slots; the flags say what of the session it does not hold yet.
     """
 
     __slots__ = (

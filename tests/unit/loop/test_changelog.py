@@ -118,6 +118,38 @@ def test_another_model_window_keeps_the_samples_it_knows(before: int, after: int
     assert slots == set(range(fold.rules.model.capacity // 16 - 1))
 
 
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        ({"streaming": {"trend_window": 2}}, {"streaming": {"trend_window": 1000}}),
+        ({"quality": {"min_samples": 1, "max_history": 1}}, {"quality": {"min_samples": 1, "max_history": 500}}),
+    ],
+)
+def test_windows_widened_and_narrowed_leave_nothing_of_a_forgotten_session(
+    narrow: dict[str, Any], wide: dict[str, Any]
+) -> None:
+    quick = {"min_exploration_steps": 1, "max_exploration_steps": 1, "recovery_steps": 0, "stable_patience_steps": 1}
+    changelog: dict[bytes, bytes] = {}
+    marks = b""
+    offset = 0
+    for sections, session, count, time_ms in [
+        (narrow, "s", 300, 0),
+        (wide, "s", 4, 0),
+        (narrow, "s", 4, 0),
+        (narrow, "later", 1, 2000),
+        (narrow, "later", 1, 2000),
+    ]:
+        fold = restored(settings_from({**sections, "loop": quick, "engine": {"session_ttl": "1s"}}), changelog, marks)
+        records = state_records([(session, NOVEL)] * count)
+        for record in records:
+            record.offset, record.timestamp = offset, time_ms
+            offset += 1
+        fold.process(records, Collected())
+        apply_changes(changelog, fold.changes())
+        marks = fold.marks()
+    assert {parse_state_key(key).session_id for key in changelog} == {"later"}
+
+
 @pytest.mark.parametrize("mode", ["static", "adaptive"])
 def test_exploration_of_a_profile_that_is_gone_goes_on_as_constant(mode: str) -> None:
     custom = {"custom": {"rising": "tests.unit.loop.customs:rising"}, "selection": "rising"}
