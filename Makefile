@@ -9,7 +9,7 @@ DURATION ?=
 DEMO     := $(if $(DURATION),--duration $(DURATION),)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench lock clean
+.PHONY: help install demo test lint bench audit lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,10 @@ lint: install ## style, types, import rules
 
 bench: install ## benchmarks of the step, the codec and the fold
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+audit: install ## known vulnerabilities, pins, installed files, dangerous code; writes build/sbom.cdx.json
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive processor schemas topology creative_feedback.py
+	$(BIN)/python -m tests.supply_chain
 
 lock: ## resolve the dependencies again, for every platform and Python, and write requirements.lock
 	$(PYTHON) -m venv $(VENV)-lock
