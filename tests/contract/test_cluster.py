@@ -423,6 +423,7 @@ async def test_the_position_passes_aborted_records_and_markers(world: World) -> 
                 await wake.wait()
     assert values(found) == [b"0", b"1"]
     assert position == 8
+    assert reader.lag(0) == 0
 
 
 async def test_input_below_the_beginning_is_lost_by_name(world: World) -> None:

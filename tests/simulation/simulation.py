@@ -14,7 +14,7 @@ from processor.engine.observer import Committed, Observer
 from processor.engine.ports import FoldFactory
 from processor.engine.runner import Runner
 from processor.engine.tuning import Tuning
-from processor.errors import ProcessorError
+from processor.errors import Fenced, ProcessorError
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import CHANGELOG, INPUT, OUTPUTS, ModelKafka
 from tests.simulation.client import ModelCluster
@@ -72,6 +72,7 @@ class Plan:
             "foreign transaction": 1,
             "slow markers": 1,
             "leave": 1,
+            "group trouble": 1,
         }
     )
     fold: FoldFactory = TallyFold
@@ -332,6 +333,12 @@ class Simulation:
     def _rebalance(self) -> None:
         if self.broker.group.members:
             self.broker.group.rebalance()
+
+    def _group_trouble(self) -> None:
+        """The group coordinator of an instance tells it something unexpected."""
+        victim = self._victim()
+        if victim is not None and victim.cluster.membership is not None:
+            victim.cluster.membership.trouble = Fenced("group coordination: unexpected")
 
     def _compaction(self) -> None:
         for partition in range(self.plan.partitions):

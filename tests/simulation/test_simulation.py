@@ -47,7 +47,7 @@ RARE = {
 _seen: Counter[str] = Counter()
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("name", PLANS)
 def test_committed_output_is_the_replay_whatever_happens(name: str, seed: int) -> None:
     report = simulate(replace(Plan(seed), **PLANS[name]))

@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocol, ConsumerProtocolMemberMetadata
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
-from processor.backends.kafka.group import StickyAssignor
+from processor.backends.kafka.group import FencedInstanceId, GroupMembership, StickyAssignor
+from processor.config import Settings
 from processor.engine.assignment import Owned
+from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
 
 CLUSTER: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3})
 
@@ -49,6 +52,51 @@ def test_user_data_of_something_else_claims_nothing(data: bytes) -> None:
 def test_a_member_without_the_topic_gets_nothing() -> None:
     members = {"a": member(Owned(-1, frozenset())), "b": ConsumerProtocolMemberMetadata(0, [], b"")}
     assert assigned(members) == {"a": [0, 1, 2, 3], "b": []}
+
+
+@pytest.fixture
+def membership(monkeypatch: pytest.MonkeyPatch) -> tuple[GroupMembership, Any]:
+    """A membership whose coordinator reports what the test puts into ``error``."""
+    coordinator = SimpleNamespace(error=None, _coordination_task=SimpleNamespace(done=lambda: False))
+
+    def check_errors() -> None:
+        if coordinator.error is not None:
+            raise coordinator.error
+
+    coordinator.check_errors = check_errors
+    made = object.__new__(GroupMembership)
+    monkeypatch.setattr(made, "_coordinator", coordinator, raising=False)
+    monkeypatch.setattr(made, "_instance_id", "i7", raising=False)
+    monkeypatch.setattr(made, "_connection", SimpleNamespace(kafka=Settings().kafka), raising=False)
+    return made, coordinator
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "says"),
+    [
+        (GroupAuthorizationFailedError("app"), Refused, "group app"),
+        (KafkaError("Unexpected exception in heartbeat task: FencedInstanceId()"), InstanceIdInUse, "'i7'"),
+        (FencedInstanceId(), InstanceIdInUse, "'i7'"),
+        (KafkaError("Unexpected exception in join group"), Fenced, "group coordination"),
+    ],
+    ids=repr,
+)
+def test_what_the_coordinator_reports_becomes_what_to_do(
+    membership: tuple[GroupMembership, Any], error: Exception, raised: type[Exception], says: str
+) -> None:
+    made, coordinator = membership
+    made.check()
+    coordinator.error = error
+    with pytest.raises(raised, match=says):
+        made.check()
+
+
+def test_a_coordination_that_ended_ends_the_process(membership: tuple[GroupMembership, Any]) -> None:
+    made, coordinator = membership
+    coordinator.error = KafkaError("Unexpected error during coordination")
+    coordinator._coordination_task.done = lambda: True
+    with pytest.raises(Stuck, match="start again"):
+        made.check()
 
 
 def test_a_topic_without_partitions_is_no_error() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from processor.engine.lifecycle import TaskState
 from processor.engine.tuning import Tuning
-from processor.errors import InputLost, InstanceIdInUse, Refused, Stuck
+from processor.errors import Fenced, InputLost, InstanceIdInUse, Refused, Stuck
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import ACTIONS, CHANGELOG, DEAD_LETTERS, INPUT, METRICS
 from tests.simulation.client import ModelInput
@@ -124,6 +124,26 @@ async def test_an_end_released_into_the_next_transaction_ends_nothing() -> None:
     await stage.settled()
     assert stage.broker.sometimes["new epoch"] >= 1
     assert stage.broker.sometimes["late end refused"] >= 1
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_the_groups_word_during_a_commit_lets_it_end_and_suspects_no_twin() -> None:
+    stage = Stage(1)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    heard = reports(instance)
+    for round_ in range(4):
+        stage.feed(0, range(3 * round_, 3 * round_ + 2))
+        await stage.until(lambda: ("i0", "commit_offsets") in stage.requests)
+        assert instance.cluster.membership is not None
+        instance.cluster.membership.trouble = Fenced("group coordination: unexpected")
+        stage.feed(0, [3 * round_ + 2])  # the runner turns at once
+        await stage.settled()
+        await stage.until(lambda: running(instance, 0))
+        stage.requests.clear()
+    assert not instance.main.done()
+    assert sum(report.records for report in heard) == 12
     stage.close(instance)
 
 

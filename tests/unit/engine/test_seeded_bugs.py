@@ -12,6 +12,8 @@ from tests.simulation.simulation import simulate
 
 SEEDS = range(1, 13)
 
+pytestmark = pytest.mark.timeout(180)  # a bug that hides needs several runs
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -27,7 +29,7 @@ def test_a_broken_rule_is_seen(bug: SeededBug, monkeypatch: pytest.MonkeyPatch) 
     assert any(simulate(bug.planned(seed)).violations for seed in SEEDS)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize(
     "bug", [bug for bug in SEEDED_BUGS if bug.plan and "fold" not in bug.plan], ids=lambda bug: bug.name
 )
