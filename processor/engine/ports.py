@@ -149,7 +149,7 @@ class Membership(Protocol):
     """The instance's place in the consumer group."""
 
     def check(self) -> None:
-        """Raises what the group coordinator reported: `Fenced`, `Refused`."""
+        """Raises what the group coordinator reported: `Fenced`, `Refused`, `Stuck`."""
 
     def rejoin(self) -> None:
         """Ask for a new assignment."""

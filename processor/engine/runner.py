@@ -315,6 +315,9 @@ class Runner:
 
     async def _recover(self, reader: Input) -> None:
         """Rule R3: first a new epoch, which ends what is open and fences what is late; then restore."""
+        if self._inflight is not None:
+            # The group's word came while a transaction was under way: its own end comes first.
+            await asyncio.wait({self._inflight})
         doubt, self._doubt = self._doubt, None
         log.warning("new epoch after: %s", doubt)
         self._observer.doubted(str(doubt))

@@ -27,7 +27,7 @@ from processor.backends.kafka.connection import Connection, missing_acl
 from processor.config import Settings
 from processor.engine.assignment import Owned, assign
 from processor.engine.ports import Listener, Token
-from processor.errors import InDoubt, InstanceIdInUse
+from processor.errors import Fenced, InstanceIdInUse, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,10 @@ class GroupMembership(ConsumerRebalanceListener):
                     f"instance id {self._instance_id!r} is used by another process: give every instance its own "
                     "(engine.instance_id or `run --instance`)"
                 ) from None
-            raise InDoubt(f"group coordination: {error!r}") from None
+            if self._coordinator._coordination_task.done():
+                raise Stuck(f"group coordination ended: {error!r}; start again") from None
+            # The client goes on once somebody has taken note; a new assignment puts everything in order.
+            raise Fenced(f"group coordination: {error!r}") from None
 
     def rejoin(self) -> None:
         """Ask for a new assignment."""
