@@ -18,11 +18,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from processor.backends.kafka import CommittedReader, EventProducer, connected, run_processor
+from processor.backends.kafka import CommittedReader, EventProducer, connected, observe, run_processor
 from processor.backends.kafka.connection import Connection
-from processor.config import Settings, load_settings
+from processor.config import Settings, declared_topology, load_settings
 from processor.engine.observer import Committed, Observer
-from processor.errors import Unreachable
+from processor.errors import Refused, Unreachable
 from processor.surfaces.folds import partition_fold
 from tests.faults.load import events
 from tests.faults.stage import create_topics, scenario_settings
@@ -311,6 +311,21 @@ def test_a_command_ends_with_one_line_and_code_3_and_shows_no_secret(locked: Sec
     loud = ended("--debug", "run")
     assert "refuses the login of 'super'" in loud.stderr
     assert secret not in one.stdout + one.stderr + loud.stdout + loud.stderr
+
+
+async def test_looking_for_topics_creates_none(locked: SecuredKafka) -> None:
+    """Also on a broker that creates whatever it is asked for, for whoever may create it."""
+    witness = scenario_settings(locked.witnesses, 2, {})
+    settings = locked.secured(witness, locked.access("SASL_TLS"))
+    declared = declared_topology(settings)
+    async with connected(settings, "look") as connection:
+        assert (await observe(connection, declared)).topics == {}
+    for neighbour in (EventProducer(settings), CommittedReader(settings, [settings.topics.actions])):
+        with pytest.raises(Refused, match="missing topic"):
+            async with neighbour:
+                pass
+    async with connected(witness, "look") as connection:
+        assert (await observe(connection, declared)).topics == {}
 
 
 # A token endpoint --------------------------------------------------------------------------------------------

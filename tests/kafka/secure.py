@@ -155,6 +155,7 @@ def _properties(keys: Keys, port: int, ports: Mapping[Listener, int]) -> dict[st
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS;User:super;User:CN=super",
         "allow.everyone.if.no.acl.found": "false",
+        "auto.create.topics.enable": "true",  # Kafka's default: who only looks must not create
         "ssl.keystore.type": "PEM",
         "ssl.truststore.type": "PEM",
         "ssl.truststore.location": str(keys.authority.ca_file),

@@ -248,7 +248,11 @@ async def _check_acls(connection: Connection, declared: Topology, application_id
             # Not even to be seen: so nothing that lets it be seen was granted. The others are not told.
             if acl.operation in ("Read", "Write", "Describe"):
                 missing.append(acl)
-        elif code == 0 and not operations >> AllowedOperations.BITS[acl.operation] & 1:
+        elif (
+            code == 0
+            and operations != AllowedOperations.NOT_TOLD
+            and not operations >> AllowedOperations.BITS[acl.operation] & 1
+        ):
             missing.append(acl)
     if missing:
         raise missing_acls(connection.kafka, missing)

@@ -176,6 +176,7 @@ class AllowedOperations(Request[MetadataRequestV8]):
     """What this principal may do on these topics."""
 
     API_KEY = 3
+    NOT_TOLD = -(2**31)
     # AclOperation of the protocol: the bit in `authorized_operations`.
     BITS: ClassVar[Mapping[str, int]] = {
         "Read": 3,

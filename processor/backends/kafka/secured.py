@@ -62,6 +62,12 @@ class SecuredConnection(AIOKafkaConnection):
         ending = self._renew_at_s is not None and time.monotonic() >= self._renew_at_s
         return bool(self.connected()) and not (ending and not self._requests)
 
+    def send(self, request: Any, expect_response: bool = True) -> Any:
+        """To look is not to create: with ``auto.create.topics.enable`` a broker makes topics it is only asked for."""
+        if isinstance(request, MetadataRequest):
+            request._allow_auto_topic_creation = False
+        return super().send(request, expect_response)  # type: ignore[no-untyped-call]
+
     async def _do_version_lookup(self) -> None:
         self.stage = "greeting"
         await super()._do_version_lookup()  # type: ignore[no-untyped-call]
