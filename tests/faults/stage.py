@@ -144,6 +144,7 @@ class Stage:
         """End whatever still runs."""
         for instance in self.instances:
             await instance.kill()
+        self._save()
 
 
 @asynccontextmanager

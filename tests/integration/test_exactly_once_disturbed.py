@@ -13,7 +13,7 @@ from tests.faults.points import Fault
 from tests.faults.stage import Stage, stage
 from tests.kafka import tools
 
-RATE = 1_500.0
+RATE = 600.0  # a commit every 20 ms has something to commit, and the machine has time for the faults
 TINY_BYTES = "100"  # less than any batch of one metric
 ROOMY_BYTES = "4000000"
 SMALL_BYTES = "6000"  # a few metrics
@@ -46,7 +46,7 @@ async def test_a_topic_that_takes_small_batches_only_gets_small_batches(kafka: E
         one = await scenario.start("one")
         await scenario.working(one)
         await limit_metrics(scenario, SMALL_BYTES)
-        await scenario.load.send(10_000)
+        await scenario.load.send(4_000)
         await scenario.drained()
         scenario.expect(bool(one.lines("refused")), "no batch was refused: the test shows nothing")
         await scenario.proven()
@@ -64,7 +64,7 @@ async def limit_metrics(scenario: Stage, value: str) -> None:
 async def test_a_third_instance_joins_while_the_second_restores(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     async with stage(kafka.bootstrap_servers, tmp_path, seed=71, partitions=6) as scenario:
         one = await scenario.start("one")
-        await scenario.load.send(5_000)
+        await scenario.load.send(2_000)
         await scenario.working(one)
         scenario.load.begin(RATE)
         two = await scenario.start("two", Fault("before read_changelog", 1, "hold"))
@@ -81,7 +81,7 @@ async def test_a_third_instance_joins_while_the_second_restores(kafka: EmbeddedK
 async def test_an_instance_dies_in_its_restore(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     async with stage(kafka.bootstrap_servers, tmp_path, seed=72) as scenario:
         one = await scenario.start("one")
-        await scenario.load.send(5_000)
+        await scenario.load.send(2_000)
         await scenario.working(one)
         scenario.load.begin(RATE)
         for point in ("after barrier", "before read_changelog", "after read_changelog"):

@@ -149,35 +149,52 @@ async def foreign_key(settings: Settings) -> tuple[bytes, bytes]:
     return b"\x7fforeign", b"writer"
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (newer_progress, ("written in format 2 by version 99.1", "run the version that wrote it")),
-        (corrupt_progress, ("not a progress record", "run the version that wrote it")),
-        (other_partition_count, ("12 partitions", "use new topics")),
-        (corrupt_session, ("session-00001", "run the version that wrote it")),
-        (newer_session, ("99", "run the version that wrote it")),
-        (foreign_key, ("foreign", "run the version that wrote it")),
-    ],
+PROGRESS_DAMAGES = (
+    (newer_progress, ("written in format 2 by version 99.1", "run the version that wrote it")),
+    (corrupt_progress, ("not a progress record", "run the version that wrote it")),
+    (other_partition_count, ("12 partitions", "use new topics")),
 )
-async def test_state_of_another_version_or_of_nobody_is_refused(
-    kafka: EmbeddedKafka, tmp_path: Path, damage: Any, words: tuple[str, ...]
-) -> None:
+
+
+async def test_a_progress_record_of_another_version_or_count_is_refused(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """Nothing is written by who refuses: with the record as it was the work goes on as if nothing had been."""
     async with worked(kafka, tmp_path, seed=205) as scenario:
         settings = scenario.settings
-        key, value = await damage(settings)
-        await write_changelog(settings, key, value)
+        right = encode_progress(await stored_progress(settings))
+        await scenario.load.send(50)
+        before = await contents(settings)
+        for damage, words in PROGRESS_DAMAGES:
+            await write_changelog(settings, *await damage(settings))
+
+            ended = await run_command(settings)
+
+            expect_refusal(ended, CLUSTER, f"{settings.topics.changelog}-0", *words)
+            assert await contents(settings) == before
+            await write_changelog(settings, PROGRESS_KEY, right)
+        await scenario.start("after")
+        await scenario.proven()
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"), [(corrupt_session, "session-00001"), (newer_session, "99"), (foreign_key, "foreign")]
+)
+async def test_state_of_another_version_or_of_nobody_is_refused(
+    kafka: EmbeddedKafka, tmp_path: Path, damage: Any, word: str
+) -> None:
+    async with worked(kafka, tmp_path, seed=206) as scenario:
+        settings = scenario.settings
+        await write_changelog(settings, *await damage(settings))
         await scenario.load.send(50)
         before = await contents(settings)
 
         ended = await run_command(settings)
 
-        expect_refusal(ended, CLUSTER, *words)
+        expect_refusal(ended, CLUSTER, "changelog", "partition 0", word, "run the version that wrote it")
         assert await contents(settings) == before
 
 
 async def test_one_refused_partition_does_not_stop_the_others(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=206, partitions=2) as scenario:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=207, partitions=2) as scenario:
         await write_changelog(scenario.settings, PROGRESS_KEY, b"\xc1")
         await scenario.load.send(500)
 
@@ -194,7 +211,7 @@ async def test_one_refused_partition_does_not_stop_the_others(kafka: EmbeddedKaf
 
 
 async def test_two_processes_under_one_instance_id_end_with_one(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=207) as scenario:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=208) as scenario:
         first = await scenario.start("twin")
         await scenario.working(first)
         scenario.load.begin(500.0)
