@@ -186,12 +186,13 @@ def main(arguments: list[str]) -> int:
 
     report = ask_advisories()
     flaws, compared = advisories(report) if report is not None else ([], 0)
-    wrong = _told(f"advisories: {compared} packages compared", flaws)
-    if not compared:
+    if compared:
+        wrong = _told(f"advisories: {compared} packages compared with known vulnerabilities", flaws)
+    else:
         print(
             "advisories: NOT COMPARED, PyPI's advisory service cannot be reached from here; the rest needs no network"
         )
-        wrong += wanted.require_advisories
+        wrong = int(wanted.require_advisories)
 
     pinned = pins(LOCK.read_text())
     installed: dict[str, str] = {canonicalize_name(package.name): package.version for package in distributions()}
