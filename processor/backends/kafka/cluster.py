@@ -15,7 +15,7 @@ from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offse
 from processor.backends.kafka.records import produce_plain
 from processor.config import Settings
 from processor.engine.ports import Epoch, Fetched, Input, InputRecord, Listener, Membership
-from processor.errors import InputLost, Refused, Unreachable
+from processor.errors import InputLost, Stuck, Unreachable
 from schemas.progress import BARRIER_KEY
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class KafkaCluster:
                     else:
                         return epoch
         except TimeoutError:
-            raise Refused(f"no transaction coordinator answered for {deadline_s:g} s: {last}") from None
+            raise Stuck(f"no transaction coordinator answered for {deadline_s:g} s: {last}") from None
         raise AssertionError("retries() does not end")
 
     async def open_input(self, wake: Callable[[], None]) -> Input:
