@@ -44,6 +44,10 @@ class InDoubt(ProcessorError):
     """The fate of a request is unknown, or a transaction cannot go on: a new epoch, restore what is not clean."""
 
 
+class TimedOut(InDoubt):
+    """A transaction was not answered in time: smaller ones may be."""
+
+
 class ProducerFenced(InDoubt):
     """The transactional id has a newer epoch: our own transaction timed out, or somebody uses our id."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from processor.engine.ports import Buffer, Epoch, LogEvent, Token
 from processor.engine.task import Task
-from processor.errors import InDoubt
+from processor.errors import TimedOut
 from schemas.progress import PROGRESS_KEY
 
 
@@ -87,7 +87,7 @@ async def commit(batch: Batch, timeout_s: float) -> None:
             # 4. Once, and never again: a repeated EndTxn could end the next transaction.
             await epoch.end()
     except TimeoutError:
-        raise InDoubt(f"transaction not answered within {timeout_s:g} s") from None
+        raise TimedOut(f"transaction not answered within {timeout_s:g} s") from None
     for partition, entry in batch.entries.items():
         entry.task.committed += 1
         # The commit marker takes one offset behind the last record.

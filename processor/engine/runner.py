@@ -299,7 +299,7 @@ class Runner:
         """The token is void; the next assignment brings a new one."""
         self._doubt = fenced
         self._token = None
-        if self._membership is not None:
+        if self._membership is not None and not self._revoking:
             self._membership.rejoin()
 
     def _suspect_twin(self, doubt: InDoubt, elapsed_s: float) -> None:

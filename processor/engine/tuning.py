@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from processor.errors import InDoubt, Rejected
+from processor.errors import InDoubt, Rejected, TimedOut
 
 ISOLATE_AFTER = 2  # refused batches in a row before partitions are committed one by one
 HALT_AFTER = 3  # refusals of a partition alone before it halts
@@ -47,6 +47,8 @@ class Pace:
         self.alone: int | None = None
         self._refused = 0
         self._refused_alone = 0
+        self._sent = tuning.max_batch_records
+        self._comfortable = tuning.max_batch_records  # grown to quickly, exceeded with care
 
     def room(self, records: int, size: int) -> int:
         """Records that still fit a batch of so many records and bytes."""
@@ -55,19 +57,27 @@ class Pace:
     def started(self, now: float, records: int) -> None:
         """A commit of so many records begins."""
         self.last_commit = now
+        self._sent = records
         wanted = self.interval_s * (1.25 if records > BUSY_RECORDS else 0.8)
         self.interval_s = min(max(wanted, self._tuning.commit_interval_s), self._tuning.max_commit_interval_s)
 
     def succeeded(self, partitions: Iterable[int]) -> None:
         """A commit was answered with success."""
-        self.limit = min(self.limit * 2, self._tuning.max_batch_records)
+        if self.limit < self._comfortable:
+            self.limit = min(self.limit * 2, self._comfortable)
+        else:
+            # Doubling would meet the same time-out again and again on a machine that is merely slow.
+            self.limit = self._comfortable = min(self.limit + self.limit // 10 + 1, self._tuning.max_batch_records)
         self._refused = 0
         if self.alone is not None and self.alone in partitions:
             self.alone, self._refused_alone = None, 0
 
     def failed(self, doubt: InDoubt) -> int | None:
         """A commit failed; returns the partition that must halt, if that is the remedy."""
-        self.limit = max(1, self.limit // 2)
+        if isinstance(doubt, TimedOut):
+            self.limit = self._comfortable = max(1, min(self.limit, self._sent) // 2)
+        else:
+            self.limit = max(1, self.limit // 2)
         if not isinstance(doubt, Rejected):
             return None
         self._refused += 1

@@ -43,6 +43,7 @@ BUFFER_BYTES = 2 * 1024 * 1024  # fetch a partition again while less than this i
 PARTITION_FETCH_BYTES = 1024 * 1024
 FETCH_BYTES = 32 * 1024 * 1024
 WAIT_MS = 250
+MAX_PAUSE_S = 1.0
 
 
 class RawRecords(PartitionRecords):
@@ -113,6 +114,7 @@ class Reader:
         self._next = 0
         self._task = asyncio.create_task(self._run())
         self.failure: Exception | None = None
+        self._failures = 0  # in a row: a cluster that is away is asked less and less often
 
     def seek(self, partition: int, offset: int) -> None:
         """Read the partition from this offset on."""
@@ -206,6 +208,7 @@ class Reader:
                     [(self._topic, [(p, cursor.fetch_offset, PARTITION_FETCH_BYTES) for p, cursor in cursors.items()])],
                 ),
             )
+            self._failures = 0
             moved = False
             for _, parts in reply.topics:
                 for partition, code, _, last_stable, *rest in parts:
@@ -216,7 +219,8 @@ class Reader:
                 await self._connection.refresh()
         except (NotSent, InDoubt) as error:
             log.info("fetch of %s from node %d: %s", self._topic, leader, error)
-            pause_s = 0.05
+            self._failures += 1
+            pause_s = min(MAX_PAUSE_S, 0.025 * 2 ** min(self._failures, 6))
             await self._connection.refresh()
         except Refused as refused:
             self.failure = refused

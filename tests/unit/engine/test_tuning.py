@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from processor.engine.tuning import BUSY_RECORDS, HALT_AFTER, ISOLATE_AFTER, Pace, Tuning
-from processor.errors import InDoubt, ProducerFenced, Rejected
+from processor.errors import InDoubt, ProducerFenced, Rejected, TimedOut
 
 TUNING = Tuning("i0", 4, "1", "changelog", "input", max_batch_records=1_000, max_batch_bytes=500)
 
@@ -42,6 +42,21 @@ def test_a_failed_batch_is_halved_down_to_one_record_and_grows_again(doubt: InDo
     assert limits[:4] == [1_000, 500, 250, 125]
     assert limits[-1] == 1
     for _ in range(12):
+        pace.succeeded([0])
+    assert pace.limit == 1_000
+
+
+def test_after_a_time_out_the_batch_is_half_of_what_was_sent_and_grows_with_care() -> None:
+    pace = Pace(TUNING)
+    pace.started(0.0, 400)
+    pace.failed(TimedOut("?"))
+    assert pace.limit == 200
+    pace.succeeded([0])
+    assert pace.limit == 221  # a tenth more, not twice as much
+    pace.failed(InDoubt("?"))  # says nothing about the size: back to the proven size in one step
+    pace.succeeded([0])
+    assert pace.limit == 220
+    for _ in range(20):
         pace.succeeded([0])
     assert pace.limit == 1_000
 
