@@ -124,6 +124,7 @@ class _KnownWireEvent(WireEvent, gc=False, forbid_unknown_fields=True):
 
 
 _decode_json_event = msgspec.json.Decoder(WireEvent).decode
+_decode_known_json = msgspec.json.Decoder(_KnownWireEvent).decode
 _decode_json_state = msgspec.json.Decoder(StateFields).decode
 _decode_json_object = msgspec.json.Decoder().decode
 _decode_msgpack_event = msgspec.msgpack.Decoder(_KnownWireEvent).decode
@@ -178,6 +179,40 @@ def decode_event(
     elif key and key != session_id.encode():
         raise _mismatch()
     return event
+
+
+class EventDecoder:
+    """`decode_event` for one stream of events.
+
+    An event of known fields only needs no check of its nesting nor of text that is skipped, because nothing else
+    would have been decoded.  A stream whose events carry more is not asked twice.
+    """
+
+    __slots__ = ("_known_only", "limits", "want_signals")
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, want_signals: bool = False) -> None:
+        self.limits = limits
+        self.want_signals = want_signals
+        self._known_only = not want_signals
+
+    def decode(self, value: bytes | None, key: bytes | None, msgpack: bool) -> StateEvent:
+        """See `decode_event`."""
+        tried = self._known_only and not msgpack
+        if tried and value and len(value) <= self.limits.max_bytes:
+            try:
+                event = _decode_known_json(value)
+            except ValueError:
+                pass
+            else:
+                session_id = event.session_id
+                if session_id and event.state is not UNSET:
+                    if key and key != session_id.encode():
+                        raise _mismatch()
+                    return event
+        decoded = decode_event(value, key, msgpack, self.limits, self.want_signals)
+        if tried and isinstance(decoded.state, StateFields):
+            self._known_only = False
+        return decoded
 
 
 def _decode_reference(value: bytes, key: bytes | None, *, msgpack: bool) -> StateEvent:

@@ -29,7 +29,7 @@ from schemas.actions import Action
 from schemas.codec import encode_json, encode_msgpack
 from schemas.dead_letters import dead_letter_headers
 from schemas.errors import InvalidRecord
-from schemas.events import Limits, StateEvent, decode_event
+from schemas.events import EventDecoder, Limits, StateEvent
 from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack
 from schemas.state_records import FORMAT, Marks, decode_marks, encode_state
 
@@ -53,7 +53,9 @@ class PartitionFold:
         if settings.quality.scope == "shared":
             self.shared_model = self.pretraining.model(None) or QualityModel()
         self.loop = FeedbackLoop(self.rules, self.shared_model)
-        self.limits = Limits(settings.engine.max_event_bytes, settings.engine.max_event_depth)
+        self._decoder = EventDecoder(
+            Limits(settings.engine.max_event_bytes, settings.engine.max_event_depth), self.rules.wants_signals
+        )
         self.session_ttl_ms = settings.engine.session_ttl_ms
         fingerprint = bytes.fromhex(behaviour_fingerprint(settings))
         self.fingerprint = bytes(
@@ -74,8 +76,7 @@ class PartitionFold:
         """Consume `records` in order; see `Fold.process`."""
         sessions = self.sessions
         step = self.loop.step
-        limits = self.limits
-        wants_signals = self.rules.wants_signals
+        decode = self._decoder.decode
         ttl = self.session_ttl_ms
         put_action, put_metric = out.action, out.metric
         dirty = self._dirty
@@ -98,7 +99,7 @@ class PartitionFold:
                 if headers and is_msgpack(headers):
                     msgpack = True
                     encode = encode_msgpack
-                event = decode_event(record.value, record.key, msgpack, limits, wants_signals)
+                event = decode(record.value, record.key, msgpack)
             except InvalidRecord as error:
                 self._dead_letter(record, error, out)
                 continue

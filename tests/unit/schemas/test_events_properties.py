@@ -7,11 +7,12 @@ import math
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import ERROR_CODES, InvalidRecord
-from schemas.events import Limits, StateEvent, StateFields, decode_event
+from schemas.events import EventDecoder, Limits, StateEvent, StateFields, decode_event
 
 LIMITS = Limits(max_bytes=2000, max_depth=8)
 STATE_NAMES = StateFields.__struct_fields__
@@ -68,8 +69,23 @@ def shown(value: Any) -> str:
     return repr(value)
 
 
+def streamed(value: bytes | None, key: bytes | None, *, msgpack: bool) -> Any:
+    """The outcome as the first event of a stream, where only known fields are expected."""
+    try:
+        return EventDecoder(LIMITS).decode(value, key, msgpack)
+    except InvalidRecord as error:
+        return error.code, error.message
+
+
 def assert_one_meaning(value: bytes | None, key: bytes | None, *, msgpack: bool) -> None:
-    fast = outcome(value, key, msgpack=msgpack, want_signals=False)
+    for fast in (
+        streamed(value, key, msgpack=msgpack),
+        outcome(value, key, msgpack=msgpack, want_signals=False),
+    ):
+        assert_means_the_same(fast, value, key, msgpack=msgpack)
+
+
+def assert_means_the_same(fast: Any, value: bytes | None, key: bytes | None, *, msgpack: bool) -> None:
     reference = outcome(value, key, msgpack=msgpack, want_signals=True)
     if not isinstance(reference, StateEvent):
         assert fast == reference
@@ -146,3 +162,17 @@ def test_any_bytes_are_an_event_or_invalid(value: bytes | None, key: bytes | Non
 @given(st.text(alphabet='{}[]",:\\ua1', max_size=60), keys)
 def test_any_brackets_and_quotes_are_an_event_or_invalid(text: str, key: bytes | None) -> None:
     assert_one_meaning(text.encode(), key, msgpack=False)
+
+
+def test_a_stream_with_further_fields_is_not_asked_for_known_ones_again() -> None:
+    decoder = EventDecoder(LIMITS)
+    plain, more = b'{"session_id":"s1","state":{"novelty":0.5}}', b'{"session_id":"s1","state":{"mood":[1]}}'
+    for value in (plain, b'{"session_id":', more, plain, more):
+        try:
+            event = decoder.decode(value, None, False)
+        except InvalidRecord:
+            continue
+        assert isinstance(event.state, StateFields)
+    with pytest.raises(InvalidRecord) as refused:
+        EventDecoder(LIMITS).decode(b'{"session_id":"s1","x":' + b"[" * 100_000, None, False)
+    assert refused.value.code == "too_deep"
