@@ -15,6 +15,7 @@ from tests.oracle.committed import Headers, Log, LoggedRecord, read_topic
 from tests.oracle.replay import Expected, Output, replay
 
 SHOWN_BYTES = 300
+MARKERS_S = 10.0
 
 # partition -> (offset, key, value) that the producer got acknowledged
 Acknowledged = Mapping[int, Sequence[tuple[int, bytes | None, bytes | None]]]
@@ -43,7 +44,13 @@ async def verdict(
     """Read everything and `compare` it; with ``acknowledged`` the input too (O7)."""
     servers, topics = settings.kafka.bootstrap_servers, settings.topics
     names = (topics.state, topics.actions, topics.metrics, topics.dead_letters, topics.changelog)
-    logs = dict(zip(names, await asyncio.gather(*(read_topic(servers, name) for name in names)), strict=True))
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + (MARKERS_S if drained else 0.0)
+    while True:
+        logs = dict(zip(names, await asyncio.gather(*(read_topic(servers, name) for name in names)), strict=True))
+        # A commit is answered when it is decided; its markers follow. One that never ends stays for O5 to tell.
+        if all(log.stable_end == log.log_end for log in logs.values()) or loop.time() >= deadline:
+            break
     found = compare(settings, logs, await group_offsets(settings), drained=drained)
     if acknowledged is not None:
         found += inputs(logs[topics.state], acknowledged)

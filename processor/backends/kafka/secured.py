@@ -7,6 +7,8 @@ broker will end (KIP-368) is replaced between two requests.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 MAX_IDLE_MS: Final = 540_000  # below the brokers' default of 600,000: who ends an idle connection is us
 RENEWED_AT_SHARE: Final = 0.8  # of a session's life, as the Java client does at the earliest
 UNSUPPORTED_MECHANISM: Final = 33
+CLOSE_S: Final = 1.0
 
 
 class SecuredConnection(AIOKafkaConnection):
@@ -164,7 +167,7 @@ class SecuredClient(AIOKafkaClient):
             self.cluster.update_metadata(await connection.send(MetadataRequest([])))
         except (OSError, TimeoutError, KafkaError) as error:
             self._note(error, f"{connection.host}:{connection.port}", connection.stage)
-            connection.close(reason=CloseReason.SHUTDOWN)
+            await _closed(connection)
             raise
         if self.cluster.brokers():
             connection.close(reason=CloseReason.SHUTDOWN)
@@ -205,7 +208,10 @@ class SecuredClient(AIOKafkaClient):
             connection = SecuredConnection(host, port, self._kafka, self._client_id, on_close)
             await connection.connect()
         except (OSError, TimeoutError, KafkaError) as error:
-            self._note(error, f"{host}:{port}", "connecting" if connection is None else connection.stage)
+            stage: Stage = "connecting" if connection is None else connection.stage
+            self._note(error, f"{host}:{port}", stage)
+            if connection is not None and stage != "connecting":
+                await _closed(connection)
             raise
         self.refused = None
         return connection
@@ -214,6 +220,13 @@ class SecuredClient(AIOKafkaClient):
         self.refused = refusal(error, self._kafka, address, stage)
         if self.refused is not None:
             log.info("%s", self.refused)
+
+
+async def _closed(connection: SecuredConnection) -> None:
+    """Until the socket is closed: a command that ends before would leave it to the garbage collector."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await asyncio.shield(connection.close(reason=CloseReason.SHUTDOWN))
 
 
 class SecuredProducer(AIOKafkaProducer):
