@@ -17,7 +17,14 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection, CloseReason
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed, StaleMetadata, UnsupportedSaslMechanismError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    StaleMetadata,
+    UnsupportedSaslMechanismError,
+    for_code,
+)
 from aiokafka.protocol.admin import SaslAuthenticateRequest, SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.util import create_task
@@ -69,7 +76,12 @@ class SecuredConnection(AIOKafkaConnection):
         """To look is not to create: with ``auto.create.topics.enable`` a broker makes topics it is only asked for."""
         if isinstance(request, MetadataRequest):
             request._allow_auto_topic_creation = False
-        return super().send(request, expect_response)  # type: ignore[no-untyped-call]
+        try:
+            return super().send(request, expect_response)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            # uvloop's word for a socket that has just been closed; unknown to the client, whose metadata task it ends.
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"{self.host}:{self.port}: {error}") from error
 
     async def _do_version_lookup(self) -> None:
         self.stage = "greeting"
