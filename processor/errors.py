@@ -31,6 +31,12 @@ class InputLost(Refused):
 class InstanceIdInUse(Refused):
     """Another process runs under the same instance id."""
 
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(
+            f"instance id {instance_id!r} is used by another process: give every instance its own "
+            "(engine.instance_id or `run --instance`)"
+        )
+
 
 class Stuck(ProcessorError):
     """Nothing moves and nothing says why: the process ends, and whoever supervises it starts it anew."""

@@ -131,7 +131,6 @@ _decode_msgpack_event = msgspec.msgpack.Decoder(_KnownWireEvent).decode
 _decode_msgpack_object = msgspec.msgpack.Decoder().decode
 
 DEFAULT_LIMITS: Final = Limits()
-_ARRAY_OPENER = ord("[")
 
 
 def decode_event(
@@ -153,8 +152,7 @@ def decode_event(
         raise InvalidRecord("too_large", f"value has {len(value)} bytes, more than {limits.max_bytes}")
     if msgpack:
         check_msgpack_depth(value, limits.max_depth)
-    # No more openers than the limit, no deeper than the limit; most events have no array at all.
-    elif value.count(b"{") > limits.max_depth or _ARRAY_OPENER in value:
+    else:
         check_json_depth(value, limits.max_depth)
     if want_signals:
         return _decode_reference(value, key, msgpack=msgpack)

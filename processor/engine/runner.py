@@ -307,10 +307,7 @@ class Runner:
             return
         now = self._loop.time()
         if self._fenced_at is not None and now - self._fenced_at < FENCED_WINDOW_S:
-            self._fatal = InstanceIdInUse(
-                f"instance id {self._tuning.instance_id!r} is used by another process: give every instance its own "
-                "(engine.instance_id or `run --instance`)"
-            )
+            self._fatal = InstanceIdInUse(self._tuning.instance_id)
         self._fenced_at = now
 
     async def _recover(self, reader: Input) -> None:

@@ -140,10 +140,7 @@ class GroupMembership(ConsumerRebalanceListener):
             raise missing_acl(self._connection.kafka, "Read", f"group {error.args[0]}") from None
         except KafkaError as error:
             if FencedInstanceId.__name__ in repr(error):
-                raise InstanceIdInUse(
-                    f"instance id {self._instance_id!r} is used by another process: give every instance its own "
-                    "(engine.instance_id or `run --instance`)"
-                ) from None
+                raise InstanceIdInUse(self._instance_id) from None
             if self._coordinator._coordination_task.done():
                 raise Stuck(f"group coordination ended: {error!r}; start again") from None
             # The client goes on once somebody has taken note; a new assignment puts everything in order.
