@@ -19,6 +19,7 @@ from tests.faults.instance import WAIT_S, Instance
 from tests.faults.load import Event, Load, events, load
 from tests.faults.points import Fault
 from tests.kafka import tools
+from tests.kafka.locked import as_party, client_access
 from tests.oracle import verdict
 from topology import plan
 
@@ -47,19 +48,22 @@ SCENARIO_SETTINGS: dict[str, Any] = {
 class Stage:
     """What a scenario works with; made by `stage`."""
 
-    def __init__(self, settings: Settings, seed: int, folder: Path, made: Load) -> None:
+    def __init__(self, settings: Settings, seed: int, folder: Path, made: Load, through: str | None = None) -> None:
         self.settings = settings
         self.seed = seed
         self.dice = random.Random(seed)
         self.load = made
         self.instances: list[Instance] = []
         self._folder = folder
+        self._through = through or settings.kafka.bootstrap_servers
         self._changed = asyncio.Condition()
 
     async def start(self, instance_id: str, *faults: Fault, patience_s: float | None = None, **engine: Any) -> Instance:
         """Start an instance under this id; ``engine`` settings of its own are not checked for consistency."""
         settings = msgspec.structs.replace(
-            self.settings, engine=msgspec.structs.replace(self.settings.engine, instance_id=instance_id, **engine)
+            self.settings,
+            engine=msgspec.structs.replace(self.settings.engine, instance_id=instance_id, **engine),
+            kafka=msgspec.structs.replace(self.settings.kafka, bootstrap_servers=self._through),
         )
         name = f"{len(self.instances):02d}-{instance_id}"
         instance = Instance(settings, faults, self._folder, name, self._changed, patience_s)
@@ -157,12 +161,16 @@ async def stage(
     sessions: int = SESSIONS,
     source: Iterator[Event] | None = None,
     settings: Mapping[str, Any] | None = None,
+    through: str | None = None,
 ) -> AsyncIterator[Stage]:
-    """Fresh topics and a fresh group for one scenario; its processes end with it."""
+    """Fresh topics and a fresh group for one scenario; its processes end with it.
+
+    Instances reach the brokers at ``through`` where given (a proxy); load and oracle always go straight to them.
+    """
     made = scenario_settings(bootstrap_servers, partitions, settings or {})
     await create_topics(made)
     async with load(bootstrap_servers, made.topics.state, partitions, source or events(seed, sessions)) as feed:
-        scenario = Stage(made, seed, folder, feed)
+        scenario = Stage(made, seed, folder, feed, through)
         try:
             yield scenario
         finally:
@@ -198,6 +206,7 @@ def scenario_settings(
 
 async def create_topics(settings: Settings) -> None:
     """What `creative-feedback topics apply` does."""
+    settings = await as_party(settings, "topics")
     declared = declared_topology(settings)
     async with connected(settings, "topics") as connection:
         steps = plan(declared, await observe(connection, declared))
