@@ -2,7 +2,8 @@
 
     points.py    the named points of the commit cycle and the faults that can be planned there
     hooks.py     the engine's ports, wrapped so that a point can be hit: the product has no hooks
-    worker.py    `python -m tests.faults.worker`: one instance, its journal on standard output
+    worker.py    one instance as `creative-feedback run` runs it, its journal on standard output
+    fork_server.py  forks workers from a process that has imported everything: a restart costs milliseconds
     instance.py  such a process from outside: wait for a line of its journal, kill, stop, continue, command
     load.py      seeded events, and a producer that remembers what was acknowledged
     stage.py     topics, instances and load of one scenario, and the verdict of the oracle at its end

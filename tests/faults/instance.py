@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from processor.config import Settings
+from tests.faults.fork_server import fork_worker
 from tests.faults.points import Fault
 
-ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 40.0
 TOLD_LINES = 25
 MOST_LINE_BYTES = 1024 * 1024
@@ -44,37 +44,40 @@ class Instance:
         plan = {"settings": settings, "faults": list(faults), "patience_s": patience_s}
         self._plan.write_bytes(msgspec.json.encode(plan))
         self.log_file = folder / f"{name}.log"
-        self._log: IO[bytes] | None = None
-        self._process: asyncio.subprocess.Process
+        self._pid = 0
+        self._code: int | None = None
+        self._stdin = -1
         self._reading: asyncio.Task[None]
+        self._dying: asyncio.Task[None]
         self._changed = changed
         self._over = False  # the journal is read to its end
 
     async def start(self) -> None:
         """Start the process; its journal is read from now on."""
-        self._log = self.log_file.open("wb")
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.faults.worker",
-            str(self._plan),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._log,
-            cwd=ROOT,
-            limit=MOST_LINE_BYTES,
-        )
-        self._reading = asyncio.create_task(self._read())
+        stdin, self._stdin = os.pipe()
+        journal, stdout = os.pipe()
+        told, status = os.pipe()
+        stderr = os.open(self.log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        try:
+            fork_worker(self._plan, stdin, stdout, stderr, status)
+        finally:
+            for theirs in (stdin, stdout, stderr, status):
+                os.close(theirs)
+        life = await _reader(told)
+        self._reading = asyncio.create_task(self._read(await _reader(journal)))
+        async with asyncio.timeout(WAIT_S):
+            self._pid = int(await life.readline())
+        self._dying = asyncio.create_task(self._await_end(life))
 
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self._pid
 
     @property
     def ended(self) -> bool:
         """The process is gone."""
-        return self._process.returncode is not None
+        return self._code is not None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless the process has gone."""
@@ -90,21 +93,23 @@ class Instance:
         self._say(b"go")
 
     def _say(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # it has gone; whoever waits for the effect is told so
+            os.write(self._stdin, line + b"\n")
 
     async def wait(self) -> int:
         """The exit code, once the process has ended and its journal is read."""
         async with asyncio.timeout(WAIT_S):
             await self._reading
-            code = await self._process.wait()
-        self._close()
-        return code
+            await self._dying
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
+        assert self._code is not None
+        return self._code
 
     async def kill(self) -> None:
         """SIGKILL, whatever state it is in."""
-        if not self.ended:
-            self._process.kill()
+        self.signal(signal.SIGKILL)
         await self.wait()
 
     async def line(self, what: str, where: Callable[[Line], bool] = lambda _: True, *, after: int = 0) -> Line:
@@ -159,9 +164,8 @@ class Instance:
         """Write the whole journal beside the log."""
         self.log_file.with_suffix(".journal").write_bytes(b"\n".join(map(msgspec.json.encode, self.journal)))
 
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
+    async def _read(self, journal: asyncio.StreamReader) -> None:
+        async for line in journal:
             async with self._changed:
                 self.journal.append(msgspec.json.decode(line))
                 self._changed.notify_all()
@@ -169,9 +173,15 @@ class Instance:
             self._over = True
             self._changed.notify_all()
 
-    def _close(self) -> None:
-        if self._log is not None:
-            self._log.close()
-            self._log = None
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+    async def _await_end(self, life: asyncio.StreamReader) -> None:
+        self._code = int(await life.readline())
+        async with self._changed:
+            self._changed.notify_all()
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    """The reading end of a pipe; closed when the other end is."""
+    reader = asyncio.StreamReader(limit=MOST_LINE_BYTES)
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader

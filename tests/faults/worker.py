@@ -1,4 +1,4 @@
-"""`python -m tests.faults.worker PLAN`: one instance as `creative-feedback run` runs it, with faults planned in it.
+"""A worker process: one instance as `creative-feedback run` runs it, with faults planned in it.
 
 The journal goes to standard output, one JSON object a line, each written at once.  SIGTERM ends the instance in an
 orderly way, a second one at once.  Standard input brings further faults as JSON lines, and ``go`` for a point that
@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -142,14 +142,9 @@ def _sorted(numbers: Mapping[int, int]) -> dict[int, int]:
     return dict(sorted(numbers.items()))
 
 
-def main(arguments: list[str]) -> int:
-    """The program."""
-    [plan_file] = arguments
-    plan: Any = msgspec.json.decode(Path(plan_file).read_bytes(), type=Plan)
+def run(plan_file: Path) -> int:
+    """Work as the plan says; returns the exit code."""
+    plan = msgspec.json.decode(plan_file.read_bytes(), type=Plan)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     return run_async(work(plan))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

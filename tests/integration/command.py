@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from processor.config import Settings
-from tests.faults.instance import ROOT
+from tests.faults.fork_server import ROOT
+from tests.kafka.locked import as_party
 from tests.oracle import read_topic
 
 USAGE, CLUSTER = 2, 3
@@ -32,6 +33,7 @@ class Ended(NamedTuple):
 
 async def run_command(settings: Settings, instance: str = "one", **environment: str) -> Ended:
     """`creative-feedback run` until it ends by itself."""
+    settings = await as_party(settings, "processor")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
