@@ -21,6 +21,7 @@ class PartitionView(msgspec.Struct, frozen=True):
     partition: int
     leader: int
     replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
 
 
 class ClusterView(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ def _topic(reader: _Reader) -> list[PartitionView]:
     views = []
     for _ in range(reader.int32()):
         reader.int16()  # error
-        partition, leader, replicas = reader.int32(), reader.int32(), reader.int32s()
-        reader.int32s()  # in-sync replicas
-        views.append(PartitionView(topic, partition, leader, replicas))
+        partition, leader = reader.int32(), reader.int32()
+        replicas, in_sync = reader.int32s(), reader.int32s()
+        views.append(PartitionView(topic, partition, leader, replicas, in_sync))
     return views
