@@ -49,6 +49,8 @@ class Instance:
         self._stdin = -1
         self._reading: asyncio.Task[None]
         self._dying: asyncio.Task[None]
+        self._works: set[int] = set()
+        self._positions: dict[int, int] = {}
         self._changed = changed
         self._over = False  # the journal is read to its end
 
@@ -129,26 +131,11 @@ class Instance:
 
     def works_on(self) -> set[int]:
         """The partitions it has restored under its present assignment and not lost since."""
-        works: set[int] = set()
-        for line in self.journal:
-            if line["what"] in ("assigned", "revoked", "ended"):
-                works.clear()
-            elif line["what"] == "running":
-                works.add(line["partition"])
-            elif line["what"] in ("restoring", "halted"):
-                works.discard(line["partition"])
-        return works if not self.ended else set()
+        return self._works if not self.ended else set()
 
     def positions(self) -> dict[int, int]:
         """Per partition the furthest input offset this instance knows to be committed."""
-        known: dict[int, int] = {}
-        for line in self.journal:
-            if line["what"] == "committed":
-                for partition, position in line["positions"].items():
-                    known[int(partition)] = max(position, known.get(int(partition), 0))
-            elif line["what"] == "running":
-                known[line["partition"]] = max(line["position"], known.get(line["partition"], 0))
-        return known
+        return self._positions
 
     def lines(self, what: str) -> list[Line]:
         """All lines of a kind so far."""
@@ -167,11 +154,29 @@ class Instance:
     async def _read(self, journal: asyncio.StreamReader) -> None:
         async for line in journal:
             async with self._changed:
-                self.journal.append(msgspec.json.decode(line))
+                self._learn(msgspec.json.decode(line))
                 self._changed.notify_all()
         async with self._changed:
             self._over = True
             self._changed.notify_all()
+
+    def _learn(self, line: Line) -> None:
+        # Once a line, not once a question: whoever waits asks at every line of every instance.
+        self.journal.append(line)
+        match line["what"]:
+            case "assigned" | "revoked" | "ended":
+                self._works.clear()
+            case "restoring" | "halted":
+                self._works.discard(line["partition"])
+            case "running":
+                self._works.add(line["partition"])
+                self._reach(line["partition"], line["position"])
+            case "committed":
+                for partition, position in line["positions"].items():
+                    self._reach(int(partition), position)
+
+    def _reach(self, partition: int, position: int) -> None:
+        self._positions[partition] = max(position, self._positions.get(partition, 0))
 
     async def _await_end(self, life: asyncio.StreamReader) -> None:
         self._code = int(await life.readline())

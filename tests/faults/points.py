@@ -10,6 +10,10 @@ Step = Literal[
     "open_epoch", "add_partitions", "add_offsets", "produce", "commit_offsets", "end", "barrier", "read_changelog"
 ]
 STEPS: tuple[Step, ...] = get_args(Step)
+# Before and after every step.
+POINTS = tuple(f"{when} {step}" for step in STEPS for when in ("before", "after"))
+# Reached once for an instance, or once for a partition it gets; the others at every commit.
+STARTING_STEPS: frozenset[Step] = frozenset({"open_epoch", "barrier", "read_changelog"})
 
 # kill: SIGKILL itself.  stop: SIGSTOP itself.  hold: wait for the word "go" on standard input.
 Action = Literal["kill", "stop", "hold"]

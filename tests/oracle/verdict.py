@@ -42,19 +42,24 @@ async def verdict(
     settings: Settings, *, acknowledged: Acknowledged | None = None, drained: bool = True
 ) -> list[Difference]:
     """Read everything and `compare` it; with ``acknowledged`` the input too (O7)."""
+    logs = await committed_logs(settings, quiet=drained)
+    found = compare(settings, logs, await group_offsets(settings), drained=drained)
+    if acknowledged is not None:
+        found += inputs(logs[settings.topics.state], acknowledged)
+    return found
+
+
+async def committed_logs(settings: Settings, *, quiet: bool = True) -> dict[str, Log]:
+    """All five topics by name; ``quiet`` waits a while for transactions that are about to end."""
     servers, topics = settings.kafka.bootstrap_servers, settings.topics
     names = (topics.state, topics.actions, topics.metrics, topics.dead_letters, topics.changelog)
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + (MARKERS_S if drained else 0.0)
+    deadline = loop.time() + (MARKERS_S if quiet else 0.0)
     while True:
         logs = dict(zip(names, await asyncio.gather(*(read_topic(servers, name) for name in names)), strict=True))
         # A commit is answered when it is decided; its markers follow. One that never ends stays for O5 to tell.
         if all(log.stable_end == log.log_end for log in logs.values()) or loop.time() >= deadline:
-            break
-    found = compare(settings, logs, await group_offsets(settings), drained=drained)
-    if acknowledged is not None:
-        found += inputs(logs[topics.state], acknowledged)
-    return found
+            return logs
 
 
 def compare(

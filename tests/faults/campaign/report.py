@@ -9,8 +9,17 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
+class Recoveries(Struct, frozen=True):
+    """How long it took from a fault until all partitions were worked on again."""
+
+    count: int
+    p50_s: float
+    p99_s: float
+    max_s: float
+
+
 class Summary(Struct, frozen=True):
-    """The figures of a campaign; ``faults`` by kind and point, recoveries in seconds (None: there were none)."""
+    """The figures of a campaign; ``faults`` by kind and point, ``recoveries`` by kind of round."""
 
     seed: int
     duration_s: float
@@ -18,10 +27,7 @@ class Summary(Struct, frozen=True):
     faults_total: int
     comparisons: int
     records_compared: int
-    recoveries: int
-    recovery_p50_s: float | None
-    recovery_p99_s: float | None
-    recovery_max_s: float | None
+    recoveries: dict[str, Recoveries]
     violations: int
     violation_texts: list[str]
 
@@ -33,7 +39,8 @@ class Tally:
         self._fired: dict[str, Counter[str]] = {}
         self._comparisons = 0
         self._records = 0
-        self._recoveries_s: list[float] = []
+        self._recoveries_s: dict[str, list[float]] = {}
+        self.playing = ""  # the kind of round, for recoveries: they differ
         self.violations: list[str] = []
 
     def fired(self, kind: str, point: str) -> None:
@@ -47,7 +54,7 @@ class Tally:
 
     def recovered(self, seconds: float) -> None:
         """From a fault until all partitions were worked on again."""
-        self._recoveries_s.append(seconds)
+        self._recoveries_s.setdefault(self.playing, []).append(seconds)
 
     def violation(self, text: str) -> None:
         """A promise was broken; ``text`` tells seed, first difference, journals and how to repeat it."""
@@ -60,7 +67,6 @@ class Tally:
 
     def summary(self, seed: int, duration_s: float) -> Summary:
         """The figures so far."""
-        times = sorted(self._recoveries_s)
         return Summary(
             seed=seed,
             duration_s=round(duration_s, 1),
@@ -68,10 +74,7 @@ class Tally:
             faults_total=sum(points.total() for points in self._fired.values()),
             comparisons=self._comparisons,
             records_compared=self._records,
-            recoveries=len(times),
-            recovery_p50_s=_quantile(times, 0.50),
-            recovery_p99_s=_quantile(times, 0.99),
-            recovery_max_s=_quantile(times, 1.0),
+            recoveries={kind: _quantiles(sorted(times)) for kind, times in self._recoveries_s.items()},
             violations=len(self.violations),
             violation_texts=self.violations,
         )
@@ -84,15 +87,16 @@ def table(summary: Summary) -> str:
         lines.append(f"{kind:<16} {sum(points.values()):>6}")
         lines += [f"  {point:<36} {count:>6}" for point, count in points.items()]
     lines.append(f"comparisons      {summary.comparisons:>6}   records compared {summary.records_compared}")
-    if summary.recoveries:
+    for kind, times in summary.recoveries.items():
         lines.append(
-            f"recoveries       {summary.recoveries:>6}   p50 {summary.recovery_p50_s} s, "
-            f"p99 {summary.recovery_p99_s} s, longest {summary.recovery_max_s} s"
+            f"recoveries       {times.count:>6}   after {kind}: "
+            f"p50 {times.p50_s:g} s, p99 {times.p99_s:g} s, longest {times.max_s:g} s"
         )
     lines.append(f"violations       {summary.violations:>6}")
     return "\n".join([*lines, *summary.violation_texts])
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Nearest rank: a time that was really measured."""
-    return round(ordered[math.ceil(share * len(ordered)) - 1], 3) if ordered else None
+def _quantiles(ordered_s: Sequence[float]) -> Recoveries:
+    """By nearest rank: times that were really measured."""
+    p50_s, p99_s, max_s = (round(ordered_s[math.ceil(share * len(ordered_s)) - 1], 3) for share in (0.50, 0.99, 1.0))
+    return Recoveries(len(ordered_s), p50_s, p99_s, max_s)

@@ -1,0 +1,69 @@
+"""Zombies: a worker that is frozen until others have taken its partitions, and then goes on where it stood."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+from processor.backends.embedded import EmbeddedKafka
+from tests.faults.campaign.report import Tally
+from tests.faults.campaign.rounds import Round
+from tests.faults.instance import Instance
+from tests.faults.points import Fault
+from tests.faults.stage import Stage, stage
+
+RATE = 400.0
+PARTITIONS = 6
+WORKERS = ("one", "two", "three")
+
+# None: at any moment.  Before TxnOffsetCommit everything is written and nothing speaks for it; before EndTxn all of
+# it could become visible.
+WAYS = (None, "before commit_offsets", "before end")
+RANDOM = "any moment"
+MOST_COMMITS = 12
+MOST_WAIT_S = 0.03
+
+# Such a worker does not give up its transaction by its own clock: it lives to hear the broker's word.
+PATIENCE_S = 60.0
+
+
+async def zombies(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -> None:
+    """One round: two or three workers, by turns with static and dynamic membership; the first one is patient."""
+    settings = {
+        "engine.static_membership": part.number % 2 == 0,
+        "topics.replication_factor": len(kafka.nodes),
+        "engine.session_timeout_ms": 1_000,
+        "engine.transaction_timeout_ms": 1_000,
+    }
+    names = WORKERS[: 2 + part.number // 2 % 2]
+    servers, seed = kafka.bootstrap_servers, part.own_seed
+    async with stage(servers, folder, seed=seed, partitions=PARTITIONS, settings=settings, live=True) as scenario:
+        workers = [await scenario.start(name, patience_s=PATIENCE_S if name == names[0] else None) for name in names]
+        await scenario.working(*workers)
+        scenario.load.begin(RATE)
+        for index in range(part.first, part.first + part.faults):
+            point = WAYS[index % len(WAYS)]
+            zombie = scenario.dice.choice(workers)
+            await freeze(scenario, zombie, point)
+            frozen_at_s = time.monotonic()
+            await scenario.working(*(worker for worker in workers if worker is not zombie))
+            tally.fired("zombie", point or RANDOM)
+            tally.recovered(time.monotonic() - frozen_at_s)
+            zombie.signal(signal.SIGCONT)
+            await scenario.working(*workers)
+        tally.checked(await scenario.proven())
+
+
+async def freeze(scenario: Stage, zombie: Instance, point: str | None) -> None:
+    """SIGSTOP at one of the next commits."""
+    since, commits = len(zombie.journal), scenario.dice.randrange(1, MOST_COMMITS + 1)
+    if point is not None:
+        zombie.plan(Fault(point, commits, "stop"))
+        await zombie.line("fault", after=since)
+        return
+    seen = len(zombie.lines("offsets"))
+    await scenario.until("some commits", lambda: len(zombie.lines("offsets")) >= seen + commits)
+    await asyncio.sleep(scenario.dice.uniform(0, MOST_WAIT_S))  # the moment itself is what is random here
+    zombie.signal(signal.SIGSTOP)
