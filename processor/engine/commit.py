@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from processor.engine.ports import Buffer, Epoch, LogEvent, Token
 from processor.engine.task import Task
-from processor.errors import TimedOut
+from processor.errors import Refused, TimedOut
 from schemas.progress import PROGRESS_KEY
 
 
@@ -68,7 +68,10 @@ class Batch:
 
 
 async def commit(batch: Batch, timeout_s: float) -> None:
-    """Raises `Fenced`, `InDoubt` or a subclass; on return the transaction is committed."""
+    """Raises `Fenced`, `InDoubt` or a subclass; on return the transaction is committed.
+
+    Raises `Refused` where a changelog is no longer the one that holds the rest of the state.
+    """
     epoch = batch.epoch
     buffers = {partition: entry.buffer for partition, entry in batch.entries.items()}
     positions = {partition: entry.position for partition, entry in batch.entries.items()}
@@ -82,6 +85,8 @@ async def commit(batch: Batch, timeout_s: float) -> None:
                 raise written
             if isinstance(added, BaseException):
                 raise added
+            for partition, entry in batch.entries.items():
+                _check_log(entry.task, written[partition])
             # 3. The group accepts the offsets only from the generation that the token names.
             await epoch.commit_offsets(batch.token, positions)
             # 4. Once, and never again: a repeated EndTxn could end the next transaction.
@@ -92,3 +97,12 @@ async def commit(batch: Batch, timeout_s: float) -> None:
         entry.task.committed += 1
         # The commit marker takes one offset behind the last record.
         entry.task.changelog_next = written[partition] + 1 if written[partition] >= 0 else -1
+
+
+def _check_log(task: Task, written: int) -> None:
+    """A log never gets shorter: one that did was made anew, and holds nothing of the sessions not in this batch."""
+    if 0 <= written <= task.changelog_next:
+        raise Refused(
+            f"changelog of partition {task.partition} ends at offset {written}, before {task.changelog_next} where "
+            "our last commit ended: it was deleted, recreated or truncated; stop all instances and restore the topic"
+        )

@@ -15,7 +15,7 @@ from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offse
 from processor.backends.kafka.records import produce_plain
 from processor.config import Settings
 from processor.engine.ports import Epoch, Fetched, Input, InputRecord, Listener, Membership
-from processor.errors import InputLost, Stuck, Unreachable
+from processor.errors import InputLost, Refused, Stuck, Unreachable
 from schemas.progress import BARRIER_KEY
 
 log = logging.getLogger(__name__)
@@ -116,11 +116,20 @@ class KafkaCluster:
         each: Callable[[bytes, bytes | None], None],
         waiting: Callable[[int], None],
     ) -> bool:
-        """From the earliest offset until the position is past the barrier, however long that takes."""
+        """From the beginning until the position is past the barrier, however long that takes.
+
+        Raises `Refused` where the beginning is gone: compaction leaves it where it was, so somebody cut the log, and
+        the sessions that were quiet since are missing though the progress record may be there.
+        """
         topic = self._topics.changelog
         arrived = asyncio.Event()
         lost: list[str] = []
         start = await list_offset(self.store_connection, topic, partition, EARLIEST)
+        if start > 0:
+            raise Refused(
+                f"changelog {topic}-{partition} begins at offset {start}: it was truncated (retention or deleted "
+                "records), and state is missing; restore the topic, keep its cleanup.policy at compact"
+            )
         reader = Reader(self.store_connection, topic, arrived.set, lambda _, why: lost.append(why))
         try:
             reader.seek(partition, start)

@@ -9,7 +9,7 @@ import pytest
 from processor.engine.commit import Batch, commit
 from processor.engine.ports import Token
 from processor.engine.task import Task
-from processor.errors import Fenced, InDoubt, ProducerFenced, Rejected
+from processor.errors import Fenced, InDoubt, ProducerFenced, Refused, Rejected
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, decode_progress, encode_progress
 from tests.simulation.client import ModelBuffer
 from tests.simulation.log import COMMITTED, Entry, NewRecord
@@ -85,6 +85,17 @@ async def test_an_unknown_offset_forbids_to_keep_the_state() -> None:
     batch = computed(epoch, 0)
     await commit(batch, 5)
     assert batch.entries[0].task.changelog_next == -1
+
+
+async def test_a_changelog_that_became_shorter_is_refused_before_anything_speaks_for_it() -> None:
+    """It was made anew: a progress record in it would hide that the other sessions are missing."""
+    epoch = RecordingEpoch()
+    batch = computed(epoch, 0)
+    batch.entries[0].task.changelog_next = 101
+    with pytest.raises(Refused, match="partition 0 ends at offset 100, before 101"):
+        await commit(batch, 5)
+    assert "commit_offsets" not in epoch.steps
+    assert not batch.entries[0].task.clean
 
 
 @pytest.mark.parametrize("step", ["add_partitions", "add_offsets", "produce", "commit_offsets", "end"])
