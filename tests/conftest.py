@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kafka.fixtures import BROKER_FIXTURES, kafka, own_kafka, three_nodes, topic_name
+from tests.kafka.fixtures import BROKER_FIXTURES, kafka, own_kafka, shared_kafka, three_nodes, topic_name
 
-__all__ = ["kafka", "own_kafka", "three_nodes", "topic_name"]  # found by pytest here
+__all__ = ["kafka", "own_kafka", "shared_kafka", "three_nodes", "topic_name"]  # found by pytest here
 
 _BROKER_TIMEOUT_S = 180  # the first test with a broker also pays for its start
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--secure",
+        action="store_true",
+        help="every processor, command and producer that is tested logs in by SASL/SCRAM over TLS, and may do exactly "
+        "what `creative-feedback topics acls` prints for it; without this, those of some modules do",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

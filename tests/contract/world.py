@@ -18,6 +18,7 @@ from processor.backends.kafka.cluster import KafkaCluster
 from processor.backends.kafka.protocol import SetTopicConfigs
 from processor.config import Settings, declared_topology, load_settings
 from processor.engine.ports import Cluster, Token
+from tests.kafka.locked import as_party
 from tests.simulation import broker as model
 from tests.simulation.client import ModelCluster
 from tests.simulation.log import NewRecord
@@ -144,14 +145,14 @@ class KafkaWorld(World):
         }
         settings = load_settings(None, {}, flags)
         declared = declared_topology(settings)
-        async with connected(settings, "topics") as connection:
+        async with connected(await as_party(settings, "topics"), "topics") as connection:
             await apply(connection, settings, plan(declared, await observe(connection, declared)), declared)
             smaller = SetTopicConfigs({settings.topics.metrics: {"max.message.bytes": str(MAX_BATCH_BYTES)}})
             await connection.send(connection.client.get_random_node(), smaller)
         return cls(settings)
 
     async def cluster(self, instance_id: str) -> Cluster:
-        cluster = KafkaCluster(self.settings, instance_id)
+        cluster = KafkaCluster(await as_party(self.settings, "processor"), instance_id)
         await cluster.open()
         self._clusters.append(cluster)
         return cluster

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -160,10 +160,15 @@ class Load:
 
 
 @asynccontextmanager
-async def load(bootstrap_servers: str, topic: str, partitions: int, source: Iterator[Event]) -> AsyncIterator[Load]:
-    """An idempotent producer that outlives a restart of the broker."""
+async def load(
+    access: str | Mapping[str, Any], topic: str, partitions: int, source: Iterator[Event]
+) -> AsyncIterator[Load]:
+    """An idempotent producer that outlives a restart of the broker.
+
+    ``access`` is the brokers' address, or all that the client library is to be told about the way in.
+    """
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        **({"bootstrap_servers": access} if isinstance(access, str) else access),
         enable_idempotence=True,
         acks="all",
         linger_ms=5,

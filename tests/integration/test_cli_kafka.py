@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,44 +16,56 @@ from typing import Any
 import pytest
 
 from processor.backends.embedded import EmbeddedKafka
+from processor.config import load_settings
+from tests.integration.command import environment_of
+from tests.kafka.locked import as_party
+from topology import Party
 
 PARTITIONS = 3
+PARTY_OF: dict[str, Party] = {"run": "processor", "topics": "topics", "simulate": "producer"}
 
 
 class Terminal:
     """Commands under one set of topic names; what is left running is killed at the end."""
 
     def __init__(self, kafka: EmbeddedKafka, topic_name: Callable[[str], str], folder: Path) -> None:
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CREATIVE_FEEDBACK")},
-            "CREATIVE_FEEDBACK__KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "CREATIVE_FEEDBACK__TOPICS__REPLICATION_FACTOR": "1",
-            "CREATIVE_FEEDBACK__TOPICS__PARTITIONS": str(PARTITIONS),
-            "CREATIVE_FEEDBACK__ENGINE__APPLICATION_ID": topic_name("app"),
-            "CREATIVE_FEEDBACK__ENGINE__SESSION_TIMEOUT_MS": "2000",
-            "CREATIVE_FEEDBACK__ENGINE__TRANSACTION_TIMEOUT_MS": "2000",
+        flags = {
+            "kafka.bootstrap_servers": kafka.bootstrap_servers,
+            "topics.replication_factor": 1,
+            "topics.partitions": PARTITIONS,
+            "engine.application_id": topic_name("app"),
+            "engine.session_timeout_ms": 2_000,
+            "engine.transaction_timeout_ms": 2_000,
             **{
-                f"CREATIVE_FEEDBACK__TOPICS__{role.upper()}": topic_name(role)
+                f"topics.{role}": topic_name(role)
                 for role in ("state", "actions", "metrics", "dead_letters", "changelog")
             },
         }
+        self._settings = load_settings(None, {}, flags)
         self._folder = folder
         self.running: list[subprocess.Popen[bytes]] = []
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self._command(arguments),
-            env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+            env=self._environment(arguments), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command whose stdout goes to the file ``reports`` and stderr to ``log``."""
         with (self._folder / "reports").open("ab") as out, (self._folder / "log").open("ab") as err:
             process = subprocess.Popen(
-                self._command(arguments), env=self._environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-            )
+                self._command(arguments),
+                env=self._environment(arguments), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            )  # fmt: skip
         self.running.append(process)
         return process
+
+    def _environment(self, arguments: tuple[str, ...]) -> dict[str, str]:
+        """Settings as variables; each command comes as the party that it is."""
+        settings = asyncio.run(as_party(self._settings, PARTY_OF[arguments[0]]))
+        foreign = {name: value for name, value in os.environ.items() if not name.startswith("CREATIVE_FEEDBACK")}
+        return {**foreign, **environment_of(settings)}
 
     @staticmethod
     def _command(arguments: tuple[str, ...]) -> list[str]:

@@ -17,6 +17,7 @@ from processor.engine.observer import Committed, Observer
 from processor.surfaces.folds import partition_fold
 from tests.faults.stage import create_topics, scenario_settings
 from tests.kafka import tools
+from tests.kafka.locked import as_party
 from tests.oracle import verdict
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors"
@@ -86,6 +87,7 @@ async def committed(settings: Settings, role: str, count: int) -> list[Any]:
 
 async def process(settings: Settings, records: int) -> None:
     """Run one instance of the product until so many input records are committed."""
+    settings = await as_party(settings, "processor")
     counting, stop = Counting(records), asyncio.Event()
     work = asyncio.create_task(run_processor(settings, lambda p: partition_fold(settings, p), counting, stop))
     done = asyncio.create_task(counting.done.wait())

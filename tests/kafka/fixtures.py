@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import pytest
 
 from processor.backends.embedded import EmbeddedKafka
+from tests.kafka.locked import LockedKafka, locked
 
 BROKER_FIXTURES = frozenset({"kafka", "own_kafka", "three_nodes"})
 
@@ -29,24 +33,55 @@ QUICK_SETTINGS = {
 }
 
 
+# Tests whose parties come by the locked door (`locked.py`) in every run; with `--secure` those of all others do too.
+SECURED_MODULES = frozenset({"test_exactly_once", "test_locked", "test_cli_kafka"})
+
+
+@contextmanager
+def running_kafka(nodes: int = 1, *, secure: bool) -> Iterator[EmbeddedKafka]:
+    """A cluster with quick settings; ``secure`` means for everybody but witnesses.
+
+    To `stage` and to whoever asks `as_party` its ``bootstrap_servers`` is enough to get in either way.
+    """
+    if not secure:
+        with EmbeddedKafka(nodes, properties=QUICK_SETTINGS) as cluster:
+            yield cluster
+        return
+    with tempfile.TemporaryDirectory(prefix="creative-feedback-keys-") as keys:
+        with LockedKafka(Path(keys), nodes, properties=QUICK_SETTINGS) as cluster, locked(cluster):
+            yield cluster
+
+
+def _secured(request: pytest.FixtureRequest) -> bool:
+    module = request.path.stem
+    return bool(request.config.getoption("secure")) or module in SECURED_MODULES
+
+
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[EmbeddedKafka]:
-    """One broker for the whole run. Tests keep apart by topic, group and transactional id."""
-    with EmbeddedKafka(properties=QUICK_SETTINGS) as broker:
-        yield broker
-
-
-@pytest.fixture
-def own_kafka() -> Iterator[EmbeddedKafka]:
-    """One broker for one test, to be treated badly."""
-    with EmbeddedKafka(properties=QUICK_SETTINGS) as broker:
+def shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockedKafka]:
+    """The broker of the whole run, with both doors; tests ask for `kafka`."""
+    with LockedKafka(tmp_path_factory.mktemp("keys"), properties=QUICK_SETTINGS) as broker:
         yield broker
 
 
 @pytest.fixture(scope="module")
-def three_nodes() -> Iterator[EmbeddedKafka]:
+def kafka(request: pytest.FixtureRequest, shared_kafka: LockedKafka) -> Iterator[EmbeddedKafka]:
+    """One broker for the whole run. Tests keep apart by topic, group and transactional id."""
+    with locked(shared_kafka) if _secured(request) else nullcontext():
+        yield shared_kafka
+
+
+@pytest.fixture
+def own_kafka(request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
+    """One broker for one test, to be treated badly."""
+    with running_kafka(secure=_secured(request)) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def three_nodes(request: pytest.FixtureRequest) -> Iterator[EmbeddedKafka]:
     """Three brokers for one test module; a test that kills one restarts it."""
-    with EmbeddedKafka(nodes=3, properties=QUICK_SETTINGS) as cluster:
+    with running_kafka(3, secure=_secured(request)) as cluster:
         yield cluster
 
 
