@@ -25,7 +25,7 @@ Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "A
 PARTY_MEANING: Final[Mapping[Party, str]] = {
     "processor": "the processor (`creative-feedback run`)",
     "topics": "the topics job (`creative-feedback topics plan|apply|check`)",
-    "producer": "who writes state events (TORI, `creative-feedback simulate`)",
+    "producer": "who writes state events and follows the actions (TORI, `creative-feedback simulate`)",
     "reader": "who reads actions, metrics and dead letters",
 }
 DEFAULT_PRINCIPALS: Final[Mapping[Party, str]] = {
@@ -78,7 +78,10 @@ def acls(topology: Topology, application_id: str) -> dict[Party, tuple[Acl, ...]
     return {
         "processor": _by_resource(processor),
         "topics": _by_resource(topics),
-        "producer": (on("state", "Write", "events are written"),),
+        "producer": (
+            on("state", "Write", "events are written"),
+            on("actions", "Read", "the answers are followed, unless by `simulate --open-loop`"),
+        ),
         "reader": tuple(on(role, "Read", "committed output is read") for role in outputs),
     }
 

@@ -187,10 +187,16 @@ async def test_each_acl_the_topics_job_lacks_is_named(locked: SecuredKafka, numb
     assert_names(str(caught.value), missing, "topics")
 
 
-async def test_the_acl_a_producer_lacks_is_named(locked: SecuredKafka, granted: Settings) -> None:
-    async with lacking(locked, granted, "producer", 0) as missing:
+@pytest.mark.parametrize(("number", "acl"), list(enumerate(DEFAULT_ACLS["producer"])), ids=str)
+async def test_each_acl_a_producer_lacks_is_named(
+    locked: SecuredKafka, granted: Settings, number: int, acl: Acl
+) -> None:
+    """Of who writes events and reads the actions they are answered with."""
+    settings = as_user(locked, granted, "producer")
+    async with lacking(locked, granted, "producer", number) as missing:
+        assert (missing.resource, missing.operation) == (acl.resource, acl.operation)
         with pytest.raises(Refused) as caught:
-            async with EventProducer(as_user(locked, granted, "producer")):
+            async with EventProducer(settings), CommittedReader(settings, [granted.topics.actions]):
                 pass
     assert_names(str(caught.value), missing, "producer")
 
