@@ -9,13 +9,13 @@ from typing import Any
 
 from processor.backends.kafka.buffer import BatchList
 from processor.backends.kafka.connection import Connection, retries
-from processor.backends.kafka.epoch import TransactionalEpoch
+from processor.backends.kafka.epoch import Lineage, TransactionalEpoch
 from processor.backends.kafka.group import GroupMembership
 from processor.backends.kafka.reader import EARLIEST, LATEST, Reader, list_offset
 from processor.backends.kafka.records import produce_plain
 from processor.config import Settings
 from processor.engine.ports import Epoch, Fetched, Input, InputRecord, Listener, Membership
-from processor.errors import InputLost, Refused, Stuck, Unreachable
+from processor.errors import InputLost, InputMoved, Refused, Stuck, Unreachable
 from schemas.progress import BARRIER_KEY
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,14 @@ class KafkaInput:
     """The engine's `Input`: one reader over the input topic."""
 
     def __init__(self, connection: Connection, topic: str, wake: Callable[[], None]) -> None:
-        self._lost: list[tuple[int, str]] = []
-        self._reader = Reader(connection, topic, wake, lambda partition, why: self._lost.append((partition, why)))
+        self._lost: list[InputLost] = []
+        self._reader = Reader(
+            connection,
+            topic,
+            wake,
+            lambda partition, why: self._lost.append(InputLost(partition, why)),
+            lambda partition, why: self._lost.append(InputMoved(partition, why)),
+        )
         self.seek = self._reader.seek
         self.forget = self._reader.forget
         self.lag = self._reader.lag
@@ -36,7 +42,7 @@ class KafkaInput:
     def take(self, max_records: int, only: int | None = None) -> list[Fetched]:
         """What is here; raises `InputLost` for a partition that cannot be read on."""
         if self._lost:
-            raise InputLost(*self._lost.pop())
+            raise self._lost.pop()
         return [Fetched(*part) for part in self._reader.take(max_records, only)]
 
     async def close(self) -> None:
@@ -52,7 +58,7 @@ class KafkaCluster:
         self._topics = settings.topics
         self._instance_id = instance_id
         self._name = f"{settings.engine.application_id}-{instance_id}"
-        self._limits: dict[str, int] = {}
+        self._lineage = Lineage()
         self.input_connection = Connection(settings.kafka, f"{self._name}-input")
         self.store_connection = Connection(settings.kafka, f"{self._name}-changelog")
         self._input: KafkaInput | None = None
@@ -82,7 +88,7 @@ class KafkaCluster:
         try:
             async with asyncio.timeout(deadline_s):
                 async for _ in retries():
-                    epoch = TransactionalEpoch(self._settings, self._name, self._limits)
+                    epoch = TransactionalEpoch(self._settings, self._name, self._lineage)
                     # A cluster that was there at the start comes back: its restart ends no instance.
                     try:
                         await epoch.open()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aiokafka.protocol.produce import ProduceRequest
@@ -64,21 +64,34 @@ class _Queue:
     encoded: bytes | None = None
 
 
-class TransactionalEpoch:
-    """Implements the engine's `Epoch`. ``limits`` (topic to bytes) outlives the epoch: a topic that refused a batch
-    as too large gets smaller ones from then on."""
+@dataclass
+class Lineage:
+    """What the epochs of one transactional id leave to the next.
 
-    def __init__(self, settings: Settings, transactional_id: str, limits: dict[str, int]) -> None:
+    ``limits`` (topic to bytes): a topic that refused a batch as too large gets smaller ones from then on.
+    ``unanswered``: InitProducerId requests of unknown fate; each of them may still arrive, and then fences whatever
+    epoch we have by that time, which says nothing about another process with our id.
+    """
+
+    limits: dict[str, int] = field(default_factory=dict)
+    unanswered: int = 0
+
+
+class TransactionalEpoch:
+    """Implements the engine's `Epoch`."""
+
+    def __init__(self, settings: Settings, transactional_id: str, lineage: Lineage) -> None:
         self._settings = settings
         self._topics = settings.topics
         self._id = transactional_id
-        self._limits = limits
+        self._lineage = lineage
         self._connection = Connection(settings.kafka, f"{transactional_id}-producer")
         self._coordinators: dict[str, int] = {}
         self._producer_id = -1
         self._producer_epoch = -1
         self._sequences: dict[tuple[str, int], int] = defaultdict(int)
         self._ending = False
+        self._fenced_by_us: bool | None = None  # by an InitProducerId of our own that came late; None: not fenced
 
     async def open(self) -> None:
         """Take a new epoch: aborts what an older one left open, waits for what is decided, fences what is late."""
@@ -88,8 +101,9 @@ class TransactionalEpoch:
         async for _ in retries():
             try:
                 reply = await self._coordinate("transaction", request)
-            except (NotSent, InDoubt):
+            except (NotSent, InDoubt) as error:
                 # A repeated InitProducerId only takes one epoch more.
+                self._lineage.unanswered += isinstance(error, InDoubt)
                 await self._connection.refresh()
                 continue
             code = reply.error_code
@@ -126,7 +140,7 @@ class TransactionalEpoch:
         )
 
     def _list(self, topic: str) -> BatchList:
-        return BatchList(topic, self._limits.get(topic, BATCH_BYTES))
+        return BatchList(topic, self._lineage.limits.get(topic, BATCH_BYTES))
 
     # Steps of a transaction ----------------------------------------------------------------------------------
 
@@ -198,7 +212,7 @@ class TransactionalEpoch:
         except NotSent as error:
             raise InDoubt(f"EndTxn: {error}") from None
         if reply.error_code in FENCED_PRODUCER:
-            raise ProducerFenced(f"EndTxn: {error_name(reply.error_code)}")
+            raise self._fenced(f"EndTxn: {error_name(reply.error_code)}")
         if reply.error_code != 0:
             raise InDoubt(f"EndTxn: {error_name(reply.error_code)}")
         self._ending = False
@@ -206,11 +220,20 @@ class TransactionalEpoch:
     def _judge(self, what: str, codes: set[int], *, group: bool = False) -> None:
         """Return where the request may be repeated, raise where it may not."""
         if codes & FENCED_PRODUCER:
-            raise ProducerFenced(f"{what}: the transactional id {self._id!r} has a newer epoch")
+            raise self._fenced(f"{what}: the transactional id {self._id!r} has a newer epoch")
         if not codes <= RETRIABLE_COORDINATION:
             raise InDoubt(f"{what}: {', '.join(error_name(code) for code in sorted(codes))}")
         if codes & COORDINATOR_MOVED:
             self._coordinators.pop("group" if group else "transaction", None)
+
+    def _fenced(self, message: str) -> InDoubt:
+        """The error for a broker's word that there is a newer epoch; several brokers may say so of the same one."""
+        if self._fenced_by_us is None:
+            self._fenced_by_us = self._lineage.unanswered > 0
+            self._lineage.unanswered -= self._fenced_by_us
+        if self._fenced_by_us:
+            return InDoubt(f"{message}; an InitProducerId of our own was not answered before")
+        return ProducerFenced(message)
 
     async def _coordinate(self, kind: str, request: Any) -> Any:
         node = self._coordinators.get(kind)
@@ -315,10 +338,10 @@ class TransactionalEpoch:
             raise InDoubt(str(missing_acl(self._settings.kafka, "Write", f"topic {queue.topic}")))
         message = f"Produce to {queue.topic}-{queue.partition}: {error_name(code)}"
         if code in FENCED_PRODUCER:
-            raise ProducerFenced(message)
+            raise self._fenced(message)
         if code in OUT_OF_STEP:
             raise InDoubt(message)
         if code in TOO_LARGE:
-            limit = self._limits.get(queue.topic, BATCH_BYTES)
-            self._limits[queue.topic] = max(limit // 2, 1)
+            limit = self._lineage.limits.get(queue.topic, BATCH_BYTES)
+            self._lineage.limits[queue.topic] = max(limit // 2, 1)
         raise Rejected(queue.partition, queue.topic, message, too_large=code in TOO_LARGE)

@@ -24,7 +24,7 @@ from processor.backends.kafka.connection import (
     NotSent,
     error_name,
 )
-from processor.backends.kafka.epoch import TransactionalEpoch
+from processor.backends.kafka.epoch import Lineage, TransactionalEpoch
 from processor.config import Settings
 from processor.engine.ports import Token
 from processor.errors import Fenced, InDoubt, ProducerFenced, Refused, Rejected
@@ -103,7 +103,7 @@ class ScriptedConnection:
 @pytest.fixture
 async def opened(monkeypatch: pytest.MonkeyPatch) -> tuple[TransactionalEpoch, ScriptedConnection]:
     monkeypatch.setattr(epoch_module, "Connection", ScriptedConnection)
-    epoch = TransactionalEpoch(SETTINGS, "app-i0", {})
+    epoch = TransactionalEpoch(SETTINGS, "app-i0", Lineage())
     await epoch.open()
     connection: Any = epoch._connection
     connection.sent.clear()
@@ -348,6 +348,25 @@ async def test_an_epoch_that_cannot_be_had_is_refused_with_the_remedy(opened: Op
     connection.script["InitProducerId"] = [code]
     with pytest.raises(Refused, match=remedy):
         await epoch.open()
+
+
+async def test_an_unanswered_request_for_an_epoch_explains_one_fencing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have arrived late, after the one that was answered: no twin of the instance is suspected."""
+    monkeypatch.setattr(epoch_module, "Connection", ScriptedConnection)
+    lineage = Lineage()
+    epochs = [TransactionalEpoch(SETTINGS, "app-i0", lineage) for _ in range(2)]
+    scripts: list[Any] = [epoch._connection for epoch in epochs]
+    scripts[0].script["InitProducerId"] = [NotSent("not ready"), InDoubt("no reply"), 0]
+    for epoch, connection in zip(epochs, scripts, strict=True):
+        await epoch.open()
+        connection.script["AddOffsetsToTxn"] = [47, 47]
+
+    for _ in range(2):  # several coordinators and leaders say so of the same epoch
+        with pytest.raises(InDoubt, match="of our own was not answered") as explained:
+            await epochs[0].add_offsets()
+        assert not isinstance(explained.value, ProducerFenced)
+    with pytest.raises(ProducerFenced):
+        await epochs[1].add_offsets()
 
 
 async def test_closing_closes_the_sockets(opened: Opened) -> None:
