@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from processor.engine.lifecycle import TaskState
@@ -10,6 +11,9 @@ from processor.engine.ports import Cluster
 from processor.engine.task import Task, anchor_hash
 from processor.errors import InputLost, Refused
 from schemas.progress import Barrier, Progress, encode_barrier
+
+LOOKS_AGAIN = 5  # at an input that seems to end too early
+LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,24 @@ class Restorer:
         await self._check_input(task, task.end_restore(offset, self.changelog))
         return False
 
+    async def _bounds(self, partition: int, following: int) -> tuple[int, int]:
+        """Earliest and end offset of the input.
+
+        An isolated leader knows no better than that its log ends before what a newer one took and we processed:
+        asked again, fresh metadata names the newer one.
+        """
+        earliest, end = await self.cluster.input_bounds(partition)
+        for _ in range(LOOKS_AGAIN):
+            if following <= end:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
+            earliest, end = await self.cluster.input_bounds(partition)
+        return earliest, end
+
     async def _check_input(self, task: Task, progress: Progress) -> None:
         name = f"{self.input}-{task.partition}"
-        earliest, end = await self.cluster.input_bounds(task.partition)
         following = progress.next_offset
+        earliest, end = await self._bounds(task.partition, following)
         if following < earliest:
             raise InputLost(
                 task.partition,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import Context
 from hashlib import blake2b
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from processor.engine.assignment import Owned
 from processor.engine.ports import Token
@@ -22,16 +22,35 @@ T = TypeVar("T")
 
 INPUT, ACTIONS, METRICS, DEAD_LETTERS, CHANGELOG = "input", "actions", "metrics", "dead-letters", "changelog"
 OUTPUTS = (ACTIONS, METRICS, DEAD_LETTERS)
+MAX_BATCH_BYTES = 1 << 20
 ABORT_INTERVAL_S = 1.0  # between two looks for overdue transactions: they may stay open longer than a session
 
 Decided = Callable[[Transactional], None]
+
+_REPLIED = frozenset({Fate.ANSWERED, Fate.TWICE})
+
+
+class Bounds(NamedTuple):
+    """Of a log, as a leader tells them."""
+
+    start: int
+    last_stable: int
+    end: int
+
+
+class Isolation:
+    """A leader that nobody follows any more and that does not know it, and those who still believe in it."""
+
+    def __init__(self, bounds: Bounds, believers: set[Process]) -> None:
+        self.bounds = bounds
+        self.believers = believers
 
 
 class ModelKafka:
     """Everything outside the processes. ``decided`` hears of every commit when it is decided."""
 
     def __init__(
-        self, partitions: int, random: Random, *, session_timeout_s: float = 0.6, max_batch_bytes: int = 1 << 20
+        self, partitions: int, random: Random, *, session_timeout_s: float = 0.6, max_batch_bytes: int = MAX_BATCH_BYTES
     ) -> None:
         self.partitions = partitions
         self.random = random
@@ -42,6 +61,7 @@ class ModelKafka:
         self.refusing: set[tuple[str, int]] = set()  # topic partitions that refuse every batch
         # At the next request of that kind: the blow, and whether it falls before the request leaves.
         self.ambush: tuple[str, Callable[[Process], None], bool] | None = None
+        self.isolations: dict[Log, Isolation] = {}
         self.sometimes: dict[str, int] = {}
         self.requests = 0
         self.logs = {
@@ -87,10 +107,13 @@ class ModelKafka:
             process.check()
         self.requests += 1
         answer: asyncio.Future[T] = self.loop.create_future()
-        fate, out_s, back_s, patience_s = self.weather.journey(process.name, kind)
+        fate, out_s, back_s, patience_s, copy_s = self.weather.journey(process.name, kind)
         if fate is not Fate.LOST:
-            self.later(out_s, self._arrive, process, kind, effect, answer, back_s if fate is Fate.ANSWERED else None)
-        if fate is not Fate.ANSWERED:
+            reply_s = back_s if fate in _REPLIED else None
+            self.later(out_s, self._arrive, process, kind, effect, answer, reply_s)
+        if fate is Fate.TWICE:
+            self.later(copy_s, self._arrive, process, kind, effect, answer, None, True)
+        elif fate is not Fate.ANSWERED:
             self.later(patience_s, _fail, answer, InDoubt(f"{kind}: no reply"))
         result = await answer
         process.check()
@@ -105,9 +128,17 @@ class ModelKafka:
                 await asyncio.sleep(0.01)
 
     def _arrive(
-        self, process: Process, kind: str, effect: Callable[[], T], answer: asyncio.Future[T], back_s: float | None
+        self,
+        process: Process,
+        kind: str,
+        effect: Callable[[], T],
+        answer: asyncio.Future[T],
+        back_s: float | None,
+        copy: bool = False,
     ) -> None:
         late = answer.done()
+        if copy:
+            self.reached(f"copy of {kind} arrived")
         try:
             result = effect()
         except (ProcessorError, TryAgain) as error:
@@ -146,19 +177,19 @@ class ModelKafka:
             self.later(0.01, self.produce, process, name, epoch, batches, acknowledge)
             return
         self.requests += 1
-        fate, out_s, back_s, patience_s = self.weather.journey(process.name, "produce")
+        fate, out_s, back_s, patience_s, copy_s = self.weather.journey(process.name, "produce")
+        if self.isolations and any(self.misled(process, log) for log, _, _ in batches):
+            # A leader without followers cannot acknowledge what all of them must have.
+            fate, patience_s = Fate.LOST, self.weather.request_timeout_s
+            for log, _, _ in batches:
+                self.refresh(process, log)
         if fate is not Fate.LOST:
-            self.later(
-                out_s,
-                self._write,
-                process,
-                name,
-                epoch,
-                batches,
-                acknowledge,
-                back_s if fate is Fate.ANSWERED else None,
-            )
-        if fate is not Fate.ANSWERED:
+            reply_s = back_s if fate in _REPLIED else None
+            self.later(out_s, self._write, process, name, epoch, batches, acknowledge, reply_s)
+        if fate is Fate.TWICE:
+            self.reached("copy of produce arrived")
+            self.later(copy_s, self._write, process, name, epoch, batches, acknowledge, None)
+        elif fate is not Fate.ANSWERED:
             self.later(patience_s + 0.01, self.produce, process, name, epoch, batches, acknowledge)
 
     def _write(
@@ -172,6 +203,7 @@ class ModelKafka:
     ) -> None:
         written: dict[int, int] = {}
         failure: ProcessorError | None = None
+        again = False
         for log, sequence, records in batches:
             key = log.topic, log.partition
             try:
@@ -184,10 +216,16 @@ class ModelKafka:
                 written[log.partition] = first + len(records)
             except ProcessorError as error:
                 failure = failure or error
+            except TryAgain:
+                again = True
             except SequenceGap:
                 failure = failure or InDoubt("OUT_OF_ORDER_SEQUENCE_NUMBER")
         self.trace(process.name, "produce", batches[0][0].topic, len(written), type(failure).__name__)
-        if back_s is not None:
+        if back_s is None:
+            self.reached("late produce refused" if failure else "produce took effect unanswered")
+        elif again and failure is None:
+            self.later(back_s + 0.01, self.produce, process, name, epoch, batches, acknowledge)
+        else:
             self.later(back_s, acknowledge, failure or written)
 
     def _spring(self, process: Process, kind: str) -> bool:
@@ -203,15 +241,55 @@ class ModelKafka:
             self.later(self.random.random() * 2 * self.weather.latency_s, strike, process)
         return before
 
+    # Leaders -------------------------------------------------------------------------------------------------
+
+    def isolate(self, log: Log, believers: Iterable[Process], seconds: float) -> None:
+        """A new leader takes over; the old one goes on answering the believers with what it had."""
+        isolation = Isolation(Bounds(log.start, log.last_stable, log.end), set(believers))
+        self.isolations[log] = isolation
+
+        def end() -> None:
+            if self.isolations.get(log) is isolation:
+                del self.isolations[log]
+
+        self.later(seconds, end)
+
+    def misled(self, process: Process, log: Log) -> bool:
+        """Whether the process asks the old leader of the partition."""
+        isolation = self.isolations.get(log)
+        return isolation is not None and process in isolation.believers
+
+    def refresh(self, process: Process, log: Log) -> None:
+        """Fresh metadata, from a broker that may be the isolated one itself."""
+        if self.misled(process, log) and self.random.random() < 0.6:
+            self.isolations[log].believers.discard(process)
+
+    def bounds(self, process: Process, log: Log) -> Bounds:
+        """What the leader tells that the process asks."""
+        if self.isolations and self.misled(process, log):
+            stale = self.isolations[log].bounds
+            if stale.last_stable < log.last_stable:
+                self.reached(f"asked an isolated leader of {log.topic}")
+            return stale
+        return Bounds(log.start, log.last_stable, log.end)
+
     # Processes -----------------------------------------------------------------------------------------------
 
     def join(
-        self, process: Process, member_id: str | None, owned: Owned, rejoin: Callable[[], None]
+        self,
+        process: Process,
+        member_id: str | None,
+        owned: Owned,
+        rejoin: Callable[[], None],
+        instance_id: str | None = None,
     ) -> tuple[str, asyncio.Future[Token | None]]:
         """JoinGroup: member id and future of the token; heartbeats of the process keep the member alive."""
         if process.killed:
             raise InDoubt("its connection is closed")
-        member, token = self.group.join(member_id, owned, rejoin)
+        replacements = self.group.replacements
+        member, token = self.group.join(member_id, owned, rejoin, instance_id)
+        if self.group.replacements > replacements:
+            self.reached("static member replaced without a rebalance")
         self._members[process] = (member.member_id, rejoin)
         return member.member_id, token
 
@@ -219,7 +297,7 @@ class ModelKafka:
         """SIGSTOP: its session ends unless it is resumed in time."""
         process.pause()
         self.trace(process.name, "paused")
-        self._silent(process)
+        self.silent(process)
 
     def resume(self, process: Process) -> None:
         """SIGCONT: the next heartbeat says whether it is still a member."""
@@ -237,9 +315,10 @@ class ModelKafka:
             return
         process.kill()
         self.trace(process.name, "killed")
-        self._silent(process)
+        self.silent(process)
 
-    def _silent(self, process: Process) -> None:
+    def silent(self, process: Process) -> None:
+        """No heartbeat comes any more."""
         serial = self._silences[process] = self._silences.get(process, 0) + 1
         self.later(self.session_timeout_s, self._expire, process, serial)
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from processor.engine.assignment import Owned
 from processor.engine.ports import Buffer, Epoch, Fetched, Header, Input, InputRecord, Listener, Membership, Token
-from processor.errors import Fenced, InDoubt, InputLost, ProcessorError
+from processor.errors import Fenced, InDoubt, InputLost, InstanceIdInUse, ProcessorError
 from schemas.progress import BARRIER_KEY
 from tests.simulation.broker import ACTIONS, CHANGELOG, DEAD_LETTERS, INPUT, METRICS, ModelKafka
 from tests.simulation.log import Entry, Log, NewRecord
@@ -25,10 +25,12 @@ class ModelBuffer:
 
     def __init__(self) -> None:
         self.records: dict[str, list[NewRecord]] = {ACTIONS: [], METRICS: [], DEAD_LETTERS: [], CHANGELOG: []}
+        self._actions = self.records[ACTIONS]  # most records by far
         self._bytes = 0
 
     def action(self, key: bytes | None, value: bytes, headers: list[Header]) -> None:
-        self._put(ACTIONS, key, value, headers)
+        self._actions.append(NewRecord(key, value, headers))
+        self._bytes += 20 + len(value)
 
     def metric(self, key: bytes | None, value: bytes, headers: list[Header]) -> None:
         self._put(METRICS, key, value, headers)
@@ -174,13 +176,15 @@ class ModelInput:
         for partition in partitions[turn:] + partitions[:turn]:
             log = self._broker.logs[INPUT, partition]
             position = self._positions[partition]
-            if position < log.start:
-                raise InputLost(partition, f"input-{partition} lost {position}..{log.start - 1}")
-            if self.unreadable.get(partition) == position < log.last_stable:
+            start, last_stable, end = self._broker.bounds(self._process, log)
+            if not start <= position <= end:
+                self._broker.refresh(self._process, log)
+                raise InputLost(partition, f"input-{partition} does not hold offset {position}")
+            if self.unreadable.get(partition) == position < last_stable:
                 raise InputLost(partition, f"input-{partition} offset {position}: unreadable")
-            if room <= 0 or position >= log.last_stable:
+            if room <= 0 or position >= last_stable:
                 continue
-            records, behind = log.read(position, room)
+            records, behind = log.read(position, room, last_stable)
             if behind != position:
                 self._positions[partition] = behind
                 room -= len(records)
@@ -189,7 +193,9 @@ class ModelInput:
 
     def lag(self, partition: int) -> int:
         position = self._positions.get(partition)
-        return 0 if position is None else max(0, self._broker.logs[INPUT, partition].last_stable - position)
+        if position is None:
+            return 0
+        return max(0, self._broker.bounds(self._process, self._broker.logs[INPUT, partition]).last_stable - position)
 
     def _arrived(self) -> None:
         if not self._process.killed:
@@ -206,7 +212,10 @@ class ModelInput:
 class ModelMembership:
     """Joins, hears of rebalances late, and joins again."""
 
-    def __init__(self, broker: ModelKafka, process: Process, listener: Listener) -> None:
+    def __init__(
+        self, broker: ModelKafka, process: Process, listener: Listener, group_instance_id: str | None = None
+    ) -> None:
+        self._group_instance_id = group_instance_id
         self._broker = broker
         self._process = process
         self._listener = listener
@@ -231,7 +240,9 @@ class ModelMembership:
         self._process.check()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._member_id is not None:
+        if self._member_id is not None and self._group_instance_id is not None:
+            self._broker.silent(self._process)  # a static member stays listed until its session is over
+        elif self._member_id is not None:
             member_id = self._member_id
             await self._broker.insist(self._process, "leave", lambda: self._broker.group.expel(member_id))
 
@@ -241,7 +252,10 @@ class ModelMembership:
             token: Token | None = None
             while token is None:
                 self._needed.clear()
-                self._member_id, joined = await self._broker.ask(self._process, "join", self._join)
+                try:
+                    self._member_id, joined = await self._broker.ask(self._process, "join", self._join)
+                except Fenced:
+                    raise InstanceIdInUse(self._group_instance_id or "") from None
                 token = await joined
             self._process.check()
             self._owned = Owned(token.generation, token.partitions)
@@ -249,13 +263,22 @@ class ModelMembership:
             await self._needed.wait()
 
     def _join(self) -> tuple[str, asyncio.Future[Token | None]]:
-        return self._broker.join(self._process, self._member_id, self._owned, self._needed.set)
+        return self._broker.join(self._process, self._member_id, self._owned, self._needed.set, self._group_instance_id)
 
 
 class ModelCluster:
     """The engine's `Cluster`."""
 
-    def __init__(self, broker: ModelKafka, process: Process, instance_id: str, transaction_timeout_s: float) -> None:
+    def __init__(
+        self,
+        broker: ModelKafka,
+        process: Process,
+        instance_id: str,
+        transaction_timeout_s: float,
+        *,
+        static_membership: bool = False,
+    ) -> None:
+        self.static_membership = static_membership
         self.broker = broker
         self.process = process
         self.instance_id = instance_id
@@ -264,7 +287,8 @@ class ModelCluster:
         self._inputs: list[ModelInput] = []
 
     async def join(self, listener: Listener) -> Membership:
-        self.membership = ModelMembership(self.broker, self.process, listener)
+        group_instance_id = self.instance_id if self.static_membership else None
+        self.membership = ModelMembership(self.broker, self.process, listener, group_instance_id)
         return self.membership
 
     async def open_epoch(self) -> Epoch:
@@ -281,6 +305,10 @@ class ModelCluster:
 
     async def barrier(self, partition: int, value: bytes) -> int:
         log = self.broker.logs[CHANGELOG, partition]
+        while self.broker.misled(self.process, log):
+            # No follower confirms what the old leader takes: it answers that the write timed out.
+            self.broker.refresh(self.process, log)
+            await asyncio.sleep(self.broker.weather.request_timeout_s)
         return await self.broker.insist(self.process, "barrier", lambda: log.append([NewRecord(BARRIER_KEY, value)]))
 
     async def read_changelog(
@@ -291,17 +319,19 @@ class ModelCluster:
         waiting: Callable[[int], None],
     ) -> bool:
         broker, log = self.broker, self.broker.logs[CHANGELOG, partition]
-        position = await broker.insist(self.process, "bounds", lambda: log.start)
+        position = (await broker.insist(self.process, "bounds", lambda: broker.bounds(self.process, log))).start
         moved_at = broker.loop.time()
+
+        def fetch() -> tuple[list[Entry], int] | None:
+            start, last_stable, end = broker.bounds(self.process, log)
+            return log.read(position, CHUNK_RECORDS, last_stable) if start <= position <= end else None
+
         while position <= barrier:
-            if position < log.start:
+            fetched = await broker.insist(self.process, "fetch", fetch)
+            if fetched is None:
                 broker.reached("changelog cut while reading")
                 return False
-            entries, behind = await broker.insist(
-                self.process,
-                "fetch",
-                lambda offset=position: log.read(offset, CHUNK_RECORDS),  # type: ignore[misc]
-            )
+            entries, behind = fetched
             for entry in entries:
                 assert entry.key is not None
                 each(entry.key, entry.value)
@@ -313,11 +343,14 @@ class ModelCluster:
             if broker.loop.time() - moved_at > STILL_S:
                 moved_at = broker.loop.time()
                 waiting(position)
+                broker.refresh(self.process, log)
         return True
 
     async def input_bounds(self, partition: int) -> tuple[int, int]:
         log = self.broker.logs[INPUT, partition]
-        return await self.broker.insist(self.process, "bounds", lambda: (log.start, log.end))
+        self.broker.refresh(self.process, log)
+        bounds = await self.broker.insist(self.process, "bounds", lambda: self.broker.bounds(self.process, log))
+        return bounds.start, bounds.end
 
     async def input_record(self, partition: int, offset: int) -> InputRecord | None:
         log = self.broker.logs[INPUT, partition]

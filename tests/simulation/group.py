@@ -19,11 +19,13 @@ from processor.errors import Fenced
 class Member:
     """One member id. ``rejoin`` tells its process that a rebalance goes on."""
 
-    def __init__(self, member_id: str, rejoin: Callable[[], None]) -> None:
+    def __init__(self, member_id: str, rejoin: Callable[[], None], instance_id: str | None = None) -> None:
         self.member_id = member_id
         self.rejoin = rejoin
+        self.instance_id = instance_id
         self.owned = Owned(-1, frozenset())
         self.joined: asyncio.Future[Token | None] | None = None
+        self.partitions: frozenset[int] = frozenset()
 
 
 class GroupCoordinator:
@@ -42,6 +44,7 @@ class GroupCoordinator:
         self.members: dict[str, Member] = {}
         self.offsets: dict[int, int] = {}
         self.rebalances = 0
+        self.replacements = 0  # of static members, without a rebalance
         self._pending: dict[int, dict[int, int]] = {}
         self._partitions = partitions
         self._later = later
@@ -53,18 +56,49 @@ class GroupCoordinator:
         self._names = 0
 
     def join(
-        self, member_id: str | None, owned: Owned, rejoin: Callable[[], None]
+        self, member_id: str | None, owned: Owned, rejoin: Callable[[], None], instance_id: str | None = None
     ) -> tuple[Member, asyncio.Future[Token | None]]:
-        """JoinGroup: member and future of its token (None: expelled meanwhile); an unknown id becomes a new one."""
+        """JoinGroup: member and future of its token (None: expelled meanwhile); an unknown id becomes a new one.
+
+        A static member that comes back under a new member id takes its place without a new generation (KIP-345);
+        its predecessor is fenced by its member id.  Raises `Fenced` for such a predecessor.
+        """
         member = self.members.get(member_id or "")
+        if member is None and instance_id is not None:
+            before = next((m for m in self.members.values() if m.instance_id == instance_id), None)
+            if before is not None and member_id is not None:
+                raise Fenced("FENCED_INSTANCE_ID")
+            if before is not None:
+                return self._replace(before, rejoin)
         if member is None:
             self._names += 1
-            member = Member(f"m{self._names}", rejoin)
+            member = Member(f"m{self._names}", rejoin, instance_id)
             self.members[member.member_id] = member
         member.owned = owned
         joined = member.joined = asyncio.get_running_loop().create_future()
         self.rebalance()
         self._maybe_complete()
+        return member, joined
+
+    def _replace(self, before: Member, rejoin: Callable[[], None]) -> tuple[Member, asyncio.Future[Token | None]]:
+        self._names += 1
+        member = Member(f"m{self._names}", rejoin, before.instance_id)
+        # In the place of its predecessor: the order of members decides nothing.
+        self.members = {
+            member.member_id if known is before else name: member if known is before else known
+            for name, known in self.members.items()
+        }
+        if before.joined is not None:
+            _deliver(before.joined, None)
+        member.partitions = before.partitions
+        joined = member.joined = asyncio.get_running_loop().create_future()
+        if self._preparing:
+            self._maybe_complete()
+        else:
+            self.replacements += 1
+            member.joined = None
+            token = Token(self.generation, member.member_id, member.instance_id, member.partitions)
+            self._later(0.001 + self._random.random() * 0.01, _deliver, joined, token)
         return member, joined
 
     def expel(self, member_id: str) -> None:
@@ -99,6 +133,11 @@ class GroupCoordinator:
         A negative generation with an empty member is accepted unchecked, as Kafka does.
         """
         if token.generation >= 0 or token.member_id:
+            if token.group_instance_id is not None and any(
+                member.instance_id == token.group_instance_id and member.member_id != token.member_id
+                for member in self.members.values()
+            ):
+                raise Fenced("FENCED_INSTANCE_ID")
             if token.member_id not in self.members:
                 raise Fenced("UNKNOWN_MEMBER_ID")
             if token.generation != self.generation:
@@ -131,7 +170,8 @@ class GroupCoordinator:
         owned = {name: member.owned for name, member in self.members.items()}
         for name, partitions in assign(owned, range(self._partitions)).items():
             member = self.members[name]
-            token = Token(self.generation, name, None, frozenset(partitions))
+            member.partitions = frozenset(partitions)
+            token = Token(self.generation, name, member.instance_id, member.partitions)
             joined, member.joined = member.joined, None
             self._later(0.001 + self._random.random() * 0.01, _deliver, joined, token)
 

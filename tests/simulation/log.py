@@ -99,9 +99,13 @@ class Log:
         self.end += 1
         self._changed()
 
-    def read(self, offset: int, most: int) -> tuple[list[Entry], int]:
-        """Committed records from an offset on, and the position behind them (read_committed)."""
-        limit = self.last_stable
+    def read(self, offset: int, most: int, limit: int | None = None) -> tuple[list[Entry], int]:
+        """Committed records from an offset on, and the position behind them (read_committed).
+
+        ``limit``: the last stable offset as somebody else knows it.
+        """
+        if limit is None:
+            limit = self.last_stable
         offset = max(offset, self.start)
         if offset >= limit:
             return [], offset
@@ -127,8 +131,11 @@ class Log:
             del self.entries[: self._index(offset)]
             self.start = offset
 
-    def compact(self, offset: int) -> None:
-        """Below the offset only the last committed record of a key stays; markers and aborted records go."""
+    def compact(self, offset: int, tombstones_before: int = 0) -> None:
+        """Below the offset only the last committed record of a key stays; markers and aborted records go.
+
+        Below the other one tombstones go too: their retention is over.
+        """
         offset = min(offset, self.last_stable, self.end - 1)
         last: dict[bytes | None, Entry] = {}
         for entry in self.entries:
@@ -138,9 +145,20 @@ class Log:
         self.entries = [
             entry
             for entry in self.entries
-            if entry.offset >= offset or (entry.state == COMMITTED and last[entry.key] is entry)
+            if entry.offset >= offset
+            or (
+                entry.state == COMMITTED
+                and last[entry.key] is entry
+                and (entry.value is not None or entry.offset >= tombstones_before)
+            )
         ]
         self._dense = self._dense and before == len(self.entries)
+
+    def superseded_before(self) -> int:
+        """Up to this offset every record is replaced by a later committed one of its key, or is a tombstone."""
+        last = {entry.key: entry for entry in self.entries if entry.state == COMMITTED}
+        offsets = [entry.offset for entry in last.values() if entry.value is not None]
+        return min([self.last_stable, *offsets])
 
     def _index(self, offset: int) -> int:
         if self._dense:

@@ -6,13 +6,14 @@ is the same records in the same order.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 from processor.engine.ports import Fold, FoldFactory, Header, InputRecord
 from schemas.progress import BARRIER_KEY, PROGRESS_KEY, Progress, decode_progress
 from tests.simulation.broker import ACTIONS, CHANGELOG, DEAD_LETTERS, INPUT, METRICS, OUTPUTS, ModelKafka
-from tests.simulation.log import COMMITTED, Entry
+from tests.simulation.log import COMMITTED, Entry, Log
 from tests.simulation.transactions import Transactional
 
 Line = tuple[bytes | None, bytes | None, tuple[Header, ...]]
@@ -61,6 +62,28 @@ class PartitionReplay:
         return out.lines, touched
 
 
+class LiveReader:
+    """A read_committed reader of one output partition: it sees what was decided, all of it, in that order, once."""
+
+    def __init__(self, log: Log, violations: list[str]) -> None:
+        self.decided: deque[Entry] = deque()
+        self._log = log
+        self._position = log.start
+        self._violations = violations
+        log.watchers.append(self._look)
+
+    def _look(self) -> None:
+        if self._position >= self._log.last_stable:
+            return
+        entries, self._position = self._log.read(self._position, self._log.end)
+        for entry in entries:
+            if not self.decided or self.decided.popleft() is not entry:
+                self._violations.append(
+                    f"{self._log.topic}-{self._log.partition}: a reader sees offset {entry.offset} out of turn"
+                )
+                return
+
+
 class Oracle:
     """Compares every commit with the replay; keeps the first violations in words."""
 
@@ -70,6 +93,11 @@ class Oracle:
         self.violations: list[str] = []
         self.commits = 0
         self.events = 0
+        self._readers = {
+            (topic, partition): LiveReader(broker.logs[topic, partition], self.violations)
+            for topic in OUTPUTS
+            for partition in range(broker.partitions)
+        }
         broker.decided = self.decided
 
     def decided(self, transaction: Transactional) -> None:
@@ -81,7 +109,10 @@ class Oracle:
             content = {
                 topic: self.broker.logs[topic, partition].open.get(producer, ()) for topic in (*OUTPUTS, CHANGELOG)
             }
-            if any(content.values()):
+            if any(content.values()) or partition in offsets:
+                for topic in OUTPUTS:
+                    if content[topic]:
+                        self._readers[topic, partition].decided.extend(content[topic])
                 try:
                     self._compare(partition, replay, content, offsets.get(partition))
                 except Violation as violation:
@@ -127,6 +158,7 @@ class Oracle:
     def at_rest(self) -> list[str]:
         """What is wrong after everything was processed: position, state in the log, offsets, open transactions."""
         wrong = [f"{name}: transaction still open" for name in self.broker.transactions.open_ids()]
+        wrong += [f"{where}: decided and not seen" for where, reader in self._readers.items() if reader.decided]
         for partition, replay in enumerate(self.replays):
             name = f"partition {partition}"
             end = self.broker.logs[INPUT, partition].end

@@ -25,7 +25,8 @@ from tests.simulation.broker import CHANGELOG
 from tests.simulation.client import ModelCluster, ModelEpoch
 from tests.simulation.log import ABORTED, COMMITTED, OPEN
 from tests.simulation.network import Fate
-from tests.simulation.simulation import TUNING, Plan
+from tests.simulation.plans import HASTY
+from tests.simulation.simulation import Plan
 from tests.simulation.tally_fold import SESSION_TTL_MS, TallyFold
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -335,13 +336,6 @@ class _ExpiryBySweep(TallyFold):
     def _reclaim(self, now_ms: int) -> None:
         return
 
-
-# Little patience at a revocation and a group that never rests: transactions outlive their assignment.
-HASTY: dict[str, Any] = {
-    "tuning": replace(TUNING, revoke_timeout_s=0.02),
-    "instances": 4,
-    "faults": {"trouble": 4, "leave": 4, "kill": 2, "long pause": 1},
-}
 
 ZOMBIES: dict[str, Any] = {"instances": 2, "fault_pause_s": 1.0, "faults": {"long pause": 1}}
 SLOW_MARKERS: dict[str, Any] = {"fault_pause_s": 0.3, "faults": {"slow markers": 2, "kill": 2, "leave": 1}}

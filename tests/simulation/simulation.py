@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 
+from processor.engine.lifecycle import TaskState
 from processor.engine.observer import Committed, Observer
 from processor.engine.ports import FoldFactory
 from processor.engine.runner import Runner
 from processor.engine.tuning import Tuning
 from processor.errors import Fenced, ProcessorError
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
-from tests.simulation.broker import CHANGELOG, INPUT, OUTPUTS, ModelKafka
+from tests.simulation.broker import CHANGELOG, INPUT, MAX_BATCH_BYTES, OUTPUTS, ModelKafka
 from tests.simulation.client import ModelCluster
 from tests.simulation.log import NewRecord
 from tests.simulation.network import Fate
@@ -27,6 +28,9 @@ from tests.simulation.virtual_time import Killed, Process, run
 log = logging.getLogger(__name__)
 
 Value = Callable[[int, Random], bytes]  # of an input record, from its sequence
+
+STRIDE_STEPS = 200  # a crash at any await falls within so many steps
+TOMBSTONE_RETENTION_S = 20.0  # longer than any restore here
 
 POINTS = ("add_partitions", "produce", "add_offsets", "commit_offsets", "end", "init", "barrier", "fetch")
 
@@ -73,6 +77,13 @@ class Plan:
             "slow markers": 1,
             "leave": 1,
             "group trouble": 1,
+            "crash at an await": 3,
+            "isolated leader": 2,
+            "slow reads": 1,
+            "coordinator loading": 1,
+            "changelog cut": 1,
+            "small batches": 0.5,
+            "twin": 0.5,
         }
     )
     fold: FoldFactory = TallyFold
@@ -81,6 +92,7 @@ class Plan:
     value: Value = tally_value
     often: Mapping[tuple[str, Fate], float] = field(default_factory=dict)  # how often a kind of request meets a fate
     patience_s: float = 120.0
+    static_membership: bool = False
 
 
 @dataclass
@@ -96,6 +108,9 @@ class Report:
     sometimes: dict[str, int]
     violations: list[str]
     trace_hash: str
+
+
+_CAUSES = {"not answered within": "transaction not answered in time", "too large": "batch too large"}
 
 
 class _Seen(Observer):
@@ -116,9 +131,14 @@ class _Seen(Observer):
 
     def doubted(self, cause: str) -> None:
         self._reached("new epoch")
+        for words, path in _CAUSES.items():
+            if words in cause:
+                self._reached(path)
 
     def running(self, partition: int, position: int, kept: bool, seconds: float) -> None:
         self._reached("kept through a rebalance" if kept else "restored")
+        if seconds > self._broker.session_timeout_s:
+            self._reached("restore slower than the session time-out")
 
     def halted(self, partition: int, cause: str) -> None:
         self._reached("partition halted")
@@ -132,7 +152,13 @@ class Instance:
         plan, broker = simulation.plan, simulation.broker
         self.name = name
         self.process = Process(name)
-        self.cluster = ModelCluster(broker, self.process, name, plan.tuning.transaction_timeout_s)
+        self.cluster = ModelCluster(
+            broker,
+            self.process,
+            name,
+            plan.tuning.transaction_timeout_s,
+            static_membership=plan.static_membership,
+        )
         self.seen = _Seen(broker, self.process)
         self.tuning = replace(plan.tuning, instance_id=name, partition_count=plan.partitions)
         self._plan = plan
@@ -167,6 +193,8 @@ class Simulation:
         if plan.often:
             self.broker.weather.script = self._often
         self._supervisors: set[asyncio.Task[None]] = set()
+        self._zombies: list[Instance] = []
+        self._compactions: list[tuple[float, list[int]]] = []  # when, and the ends of the changelogs
         for partition in range(plan.partitions):
             progress = encode_progress(Progress(FORMAT, "simulated", plan.partitions, 0))
             self.broker.logs[CHANGELOG, partition].append([NewRecord(PROGRESS_KEY, progress)])
@@ -256,13 +284,17 @@ class Simulation:
         except ProcessorError as refusal:
             self.broker.reached(f"exit {type(refusal).__name__}")
         except (Killed, asyncio.CancelledError):
-            pass
+            tasks = instance.runner.tasks.values() if instance.runner is not None else ()
+            if any(task.state is TaskState.RESTORING for task in tasks):
+                self.broker.reached("killed while restoring")
         except Exception as defect:
             log.exception("defect in %s", instance.name)
             self.defects.append(f"{instance.name}: {defect!r}")
         self.broker.kill(instance.process)
         for reader in instance.cluster._inputs:
             reader.detach()
+        if instance in self._zombies:
+            self._zombies.remove(instance)
         if self.running.get(instance.name) is instance:
             await asyncio.sleep(0.01 if self._healing else 0.05 + self.random.random() * 0.6)
             if self.running.get(instance.name) is instance:
@@ -325,6 +357,55 @@ class Simulation:
         self.broker.weather.latency_s = 0.002
         self.broker.transactions.slow_markers_s = 0.0
         self.broker.refusing.clear()
+        self.broker.weather.slow = {}
+        self.broker.max_batch_bytes = MAX_BATCH_BYTES
+
+    def _crash_at_an_await(self) -> None:
+        if (victim := self._victim()) is not None:
+            victim.process.strike_after(
+                1 + int(self.random.random() * STRIDE_STEPS), partial(self._crash, victim.process)
+            )
+
+    def _crash(self, process: Process) -> None:
+        self.broker.reached("crashed at an await")
+        self.broker.kill(process)
+
+    def _isolated_leader(self) -> None:
+        topic = self.random.choice([INPUT, CHANGELOG, CHANGELOG, *OUTPUTS])
+        log = self.broker.logs[topic, int(self.random.random() * self.plan.partitions)]
+        believers = [i.process for i in self.running.values() if self.random.random() < 0.7]
+        self.broker.isolate(log, believers, 0.3 + self.random.random() * 2)
+
+    def _slow_reads(self) -> None:
+        """Restores take longer than a session lasts."""
+        self.broker.weather.slow = {"fetch": self.broker.session_timeout_s * (0.5 + self.random.random())}
+        self.broker.later(1 + self.random.random(), self._calm)
+
+    def _coordinator_loading(self) -> None:
+        """The transaction coordinator moved: no answer but "again", perhaps past the transaction time-out."""
+        self.broker.transactions.loading = True
+        self.broker.later(self.random.random() * 0.8, self._loaded)
+
+    def _loaded(self) -> None:
+        self.broker.transactions.loading = False
+
+    def _changelog_cut(self) -> None:
+        """Whole segments of superseded records go: the log's start moves, under a restore perhaps."""
+        for partition in range(self.plan.partitions):
+            changelog = self.broker.logs[CHANGELOG, partition]
+            changelog.trim(changelog.superseded_before())
+
+    def _small_batches(self) -> None:
+        """Somebody lowers max.message.bytes for a while."""
+        self.broker.max_batch_bytes = 150 + int(self.random.random() * 1_000)
+        self.broker.later(0.1 + self.random.random(), self._calm)
+
+    def _twin(self) -> None:
+        """The instance that is frozen is replaced, under the same name, and wakes up later."""
+        if (victim := self._victim()) is not None and not self._zombies:
+            self._zombies.append(victim)
+            self._pause_for(self.random.random() * 3, victim.process)
+            self._start(victim.name)
 
     def _slow_markers(self) -> None:
         self.broker.transactions.slow_markers_s = self.random.random() * 0.5
@@ -341,9 +422,16 @@ class Simulation:
             victim.cluster.membership.trouble = Fenced("group coordination: unexpected")
 
     def _compaction(self) -> None:
+        now = self.broker.loop.time()
+        ends = [self.broker.logs[CHANGELOG, partition].end for partition in range(self.plan.partitions)]
+        while len(self._compactions) > 1 and self._compactions[1][0] < now - TOMBSTONE_RETENTION_S:
+            del self._compactions[0]
+        old = self._compactions[0] if self._compactions else (now, ends)
+        self._compactions.append((now, ends))
         for partition in range(self.plan.partitions):
             changelog = self.broker.logs[CHANGELOG, partition]
-            changelog.compact(changelog.last_stable - int(self.random.random() * 20))
+            tombstones_before = old[1][partition] if old[0] < now - TOMBSTONE_RETENTION_S else 0
+            changelog.compact(changelog.last_stable - int(self.random.random() * 20), tombstones_before)
 
     def _retention(self) -> None:
         for partition, replay in enumerate(self.oracle.replays):
@@ -374,7 +462,11 @@ class Simulation:
     async def _heal(self) -> None:
         self.broker.ambush = None
         self._calm()
+        self._loaded()
+        self.broker.isolations.clear()
         self.broker.trace("heal")
+        for zombie in self._zombies:
+            self.broker.kill(zombie.process)
         for instance in list(self.running.values()):
             self._resume(instance.process)
             if instance.seen.halted_partitions:

@@ -36,9 +36,15 @@ class TallyFold:
         self._diary: list[LogEvent] = []
 
     def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
+        sessions, changed = self.sessions, self._changed
+        events = duplicates = 0
         for record in records:
             key, value = record.key or b"", record.value or b""
-            self.stream_time_ms = now_ms = max(self.stream_time_ms, record.timestamp or 0)
+            now_ms = record.timestamp or 0
+            if now_ms > self.stream_time_ms:
+                self.stream_time_ms = now_ms
+            else:
+                now_ms = self.stream_time_ms
             self._reclaim(now_ms)
             headers = [("source.offset", b"%d" % record.offset)]
             if value == b"bad":
@@ -47,24 +53,26 @@ class TallyFold:
             if value == b"raise":
                 raise ValueError(f"cannot take {record.offset}")
             sequence = int(value)
-            session = self.sessions.get(key)
+            session = sessions.get(key)
             if session is not None and now_ms - session.last_ms > SESSION_TTL_MS:
                 session = None
             if session is None:
                 session = Session(0, 0, -1, now_ms, record.offset)
                 self._diary.append(("session_began", {"offset": record.offset}))
             elif sequence <= session.sequence:
-                self._count("duplicates")
+                duplicates += 1
                 continue
-            self.sessions.pop(key, None)
-            session = Session(session.accepted + 1, crc32(value, session.digest), sequence, now_ms, record.offset)
-            self.sessions[key] = session
-            self._changed[key] = None
-            self._count("events")
-            text = b"%d:%08x" % (session.accepted, session.digest)
+            accepted, digest = session.accepted + 1, crc32(value, session.digest)
+            sessions.pop(key, None)
+            sessions[key] = Session(accepted, digest, sequence, now_ms, record.offset)
+            changed[key] = None
+            events += 1
+            text = b"%d:%08x" % (accepted, digest)
             out.action(key, text, headers)
-            if session.accepted % 3 == 0:
+            if accepted % 3 == 0:
                 out.metric(key, b"metric " + text, headers)
+        self._count("events", events)
+        self._count("duplicates", duplicates)
 
     def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
         changed, self._changed = self._changed, {}
@@ -94,13 +102,15 @@ class TallyFold:
         self.sessions = dict(sorted(self.sessions.items(), key=lambda item: item[1].last_offset))
 
     def _reclaim(self, now_ms: int) -> None:
+        sessions = self.sessions
         for _ in range(RECLAIMED_PER_RECORD):
-            key = next(iter(self.sessions), None)
-            if key is None or now_ms - self.sessions[key].last_ms <= SESSION_TTL_MS:
+            key = next(iter(sessions), None)
+            if key is None or now_ms - sessions[key].last_ms <= SESSION_TTL_MS:
                 return
-            del self.sessions[key]
+            del sessions[key]
             self._changed[key] = None
-            self._count("expired")
+            self._count("expired", 1)
 
-    def _count(self, name: str) -> None:
-        self._tally[name] = self._tally.get(name, 0) + 1
+    def _count(self, name: str, count: int) -> None:
+        if count:
+            self._tally[name] = self._tally.get(name, 0) + count

@@ -8,41 +8,11 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from tests.simulation.network import Fate
-from tests.simulation.seeded_bugs import HASTY
+from tests.simulation.plans import COMMON, PLANS, missing
 from tests.simulation.simulation import Plan, simulate
-
-PLANS: dict[str, dict[str, Any]] = {
-    "everything": {},
-    "hasty": HASTY,
-    "storm": {"fault_pause_s": 0.15, "instances": 5, "partitions": 6},
-    "late EndTxn": {"often": {("end", Fate.LATE): 0.2}},
-    "unanswered": {
-        "often": {
-            ("add_partitions", Fate.LATE): 0.05,
-            ("produce", Fate.LATE): 0.1,
-            ("commit_offsets", Fate.UNANSWERED): 0.1,
-            ("end", Fate.UNANSWERED): 0.1,
-        }
-    },
-}
-
-# Rare paths that a run over all plans must have taken, or the plans are too tame to say anything.
-RARE = {
-    "end took effect unanswered",
-    "kept through a rebalance",
-    "new epoch",
-    "partition halted",
-    "restore waited for an open transaction",
-    "restored",
-    "stale generation fenced",
-    "transaction timed out",
-    "zombie resumed",
-}
 
 _seen: Counter[str] = Counter()
 
@@ -57,13 +27,12 @@ def test_committed_output_is_the_replay_whatever_happens(name: str, seed: int) -
 
 
 def test_the_rare_paths_were_taken() -> None:
-    missing = RARE - set(_seen)
     for seed in range(5, 15):
-        if not missing:
-            return
         for plan in PLANS.values():
-            missing -= set(simulate(replace(Plan(seed), **plan)).sometimes)
-    assert not missing
+            if not missing(COMMON, _seen):
+                return
+            _seen.update(simulate(replace(Plan(seed), **plan)).sometimes)
+    assert missing(COMMON, _seen) == []
 
 
 def test_a_calm_run_meets_no_doubt() -> None:

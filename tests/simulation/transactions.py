@@ -13,7 +13,8 @@ EMPTY, ONGOING, COMMITTING, ABORTING = "empty", "ongoing", "committing", "aborti
 
 
 class TryAgain(Exception):
-    """CONCURRENT_TRANSACTIONS: markers of the transaction before are still being written."""
+    """CONCURRENT_TRANSACTIONS: markers of the transaction before are still being written.  Or nobody is served yet:
+    COORDINATOR_LOAD_IN_PROGRESS."""
 
 
 class Transactional:
@@ -44,6 +45,7 @@ class TransactionCoordinator:
     ) -> None:
         self.ids: dict[str, Transactional] = {}
         self.slow_markers_s = 0.0
+        self.loading = False  # the coordinator moved: nobody is served until it has read its log
         self.late_ends = 0
         self._later = later
         self._now = now
@@ -53,6 +55,8 @@ class TransactionCoordinator:
 
     def init(self, name: str, timeout_s: float) -> tuple[int, int]:
         """InitProducerId: producer id and a new epoch; aborts what is open. Raises `TryAgain` meanwhile."""
+        if self.loading:
+            raise TryAgain
         known = self.ids.get(name)
         if known is None:
             known = self.ids[name] = Transactional(name, len(self.ids) + 1)
@@ -107,6 +111,8 @@ class TransactionCoordinator:
         return [known.name for known in self.ids.values() if known.state != EMPTY]
 
     def _checked(self, name: str, epoch: int) -> Transactional:
+        if self.loading:
+            raise TryAgain
         known = self.ids[name]
         if epoch != known.epoch:
             raise ProducerFenced(f"{name}: epoch {epoch}, now {known.epoch}")
@@ -116,10 +122,14 @@ class TransactionCoordinator:
         known.state = COMMITTING if committed else ABORTING
         logs, known.logs = list(known.logs.values()), {}
         with_group, known.with_group = known.with_group, False
-        # Two strides: some partitions show the transaction before others do.
-        cut = int(self._random.random() * (len(logs) + 1))
-        strides = [logs[:cut], logs[cut:]]
-        left = 2
+        if self.slow_markers_s:
+            # Each partition's marker comes in its own time.
+            strides = [[log] for log in logs] or [[]]
+        else:
+            # Two strides: some partitions show the transaction before others do.
+            cut = int(self._random.random() * (len(logs) + 1))
+            strides = [logs[:cut], logs[cut:]]
+        left = len(strides)
 
         def mark(stride: list[Log]) -> None:
             nonlocal left

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -27,8 +27,11 @@ class Process:
         self.name = name
         self.killed = False
         self.paused = False
+        self.watched = False  # paused, or steps are counted
         self.held: list[asyncio.Handle] = []
-        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self.tasks: WeakKeyDictionary[asyncio.Task[Any], None] = WeakKeyDictionary()  # in order
+        self._steps = 0
+        self._blow: Callable[[], None] | None = None
         self.context = copy_context()
         self.context.run(_PROCESS.set, self)
 
@@ -39,11 +42,29 @@ class Process:
 
     def pause(self) -> None:
         """Nothing of it runs until `resume`; time goes on."""
-        self.paused = True
+        self.paused = self.watched = True
+
+    def strike_after(self, steps: int, blow: Callable[[], None]) -> None:
+        """Let the blow fall when so many steps more (from an await to the next) are due, before the last one."""
+        self._steps, self._blow = steps, blow
+        self.watched = True
+
+    def due(self, handle: asyncio.Handle) -> bool:
+        """A step of a watched process is due; true where it must wait."""
+        if self._blow is not None:
+            self._steps -= 1
+            if self._steps <= 0:
+                blow, self._blow = self._blow, None
+                blow()
+        self.watched = self.paused or self._blow is not None
+        if self.paused:
+            self.held.append(handle)
+        return self.paused
 
     def resume(self) -> None:
         """Everything that became due meanwhile runs, in order."""
         self.paused = False
+        self.watched = self._blow is not None
         held, self.held = self.held, []
         for handle in held:
             handle._loop._ready.append(handle)  # type: ignore[attr-defined]
@@ -95,9 +116,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             context = copy_context()
         handle = asyncio.Handle(callback, args, self, context)
         process = context.get(_PROCESS)
-        if process is not None and process.paused:
-            process.held.append(handle)
-        else:
+        if process is None or not process.watched or not process.due(handle):
             self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
@@ -117,7 +136,7 @@ def _owned_task(loop: asyncio.AbstractEventLoop, coro: Any, context: Context | N
     task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, context=context)
     process = _PROCESS.get() if context is None else context.get(_PROCESS)
     if process is not None:
-        process.tasks.add(task)
+        process.tasks[task] = None
     return task
 
 

@@ -444,6 +444,26 @@ async def test_a_changelog_that_cannot_be_the_truth_is_refused_before_anything_i
 
 
 @in_virtual_time
+async def test_an_isolated_leader_whose_input_ends_too_early_is_not_believed_at_once() -> None:
+    stage = Stage(1)
+    first = stage.start("i0")
+    await stage.until(lambda: running(first, 0))
+    second = stage.start("i1")
+    stage.broker.isolate(stage.broker.logs[INPUT, 0], [second.process], 1_000.0)
+    stage.broker.refresh = lambda process, log: None  # type: ignore[method-assign]
+    stage.feed(0, range(5))
+    await stage.settled()
+    stage.broker.kill(first.process)
+    await stage.until(lambda: stage.broker.sometimes.get("asked an isolated leader of input"))
+    stage.broker.later(0.8, stage.broker.isolations.clear)
+    await stage.until(lambda: running(second, 0))
+    stage.feed(0, range(5, 9))
+    await stage.settled()
+    assert second.seen.halted_partitions == {}
+    stage.close(second)
+
+
+@in_virtual_time
 async def test_input_below_progress_is_named_with_its_range() -> None:
     stage = Stage(1)
     stage.feed(0, range(5))
