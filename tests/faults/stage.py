@@ -7,7 +7,7 @@ import random
 import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from tests.faults.load import Event, Load, events, load
 from tests.faults.points import Fault
 from tests.kafka import tools
 from tests.kafka.locked import as_party, client_access
-from tests.oracle import verdict
+from tests.oracle.live import LiveReader, live_reader
+from tests.oracle.verdict import Acknowledged, committed_logs, compare, group_offsets, inputs
 from topology import plan
 
 SESSIONS = 200
@@ -48,23 +49,33 @@ SCENARIO_SETTINGS: dict[str, Any] = {
 class Stage:
     """What a scenario works with; made by `stage`."""
 
-    def __init__(self, settings: Settings, seed: int, folder: Path, made: Load, through: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        seed: int,
+        folder: Path,
+        made: Load,
+        instance_kafka: Mapping[str, Any] | None = None,
+        live: LiveReader | None = None,
+    ) -> None:
         self.settings = settings
         self.seed = seed
         self.dice = random.Random(seed)
         self.load = made
         self.instances: list[Instance] = []
         self._folder = folder
-        self._through = through or settings.kafka.bootstrap_servers
+        self._live = live
+        self._instance_kafka = instance_kafka or {}
         self._changed = asyncio.Condition()
 
     async def start(self, instance_id: str, *faults: Fault, patience_s: float | None = None, **engine: Any) -> Instance:
         """Start an instance under this id; ``engine`` settings of its own are not checked for consistency."""
-        settings = msgspec.structs.replace(
+        made = msgspec.structs.replace(
             self.settings,
             engine=msgspec.structs.replace(self.settings.engine, instance_id=instance_id, **engine),
-            kafka=msgspec.structs.replace(self.settings.kafka, bootstrap_servers=self._through),
+            kafka=msgspec.structs.replace(self.settings.kafka, **self._instance_kafka),
         )
+        settings = await as_party(made, "processor")
         name = f"{len(self.instances):02d}-{instance_id}"
         instance = Instance(settings, faults, self._folder, name, self._changed, patience_s)
         self.instances.append(instance)
@@ -108,8 +119,11 @@ class Stage:
 
         await self.until(f"drained up to {ends}", holds, DRAIN_S)
 
-    async def proven(self, *, inputs: bool = True) -> None:
-        """Drain, stop every instance, and let the oracle compare everything (O1, O2, O3, O5; with ``inputs`` O7)."""
+    async def proven(self, *, inputs: bool = True) -> int:
+        """Drain, stop every instance, and let the oracle compare everything; returns how many records it compared.
+
+        O1, O2, O3, O5; with ``inputs`` O7; with a live reader O6.
+        """
         await self.drained()
         for instance in self.instances:
             if not instance.ended:
@@ -118,17 +132,34 @@ class Stage:
                 assert code == 0, f"seed {self.seed}: {instance.name} ended with {code}\n{self.told()}"
         self._save()
         sent = self.load.acknowledged if inputs else None
-        found = [str(difference) for difference in await verdict(self.settings, acknowledged=sent)]
+        found, compared = await self._differences(sent)
         servers = self.settings.kafka.bootstrap_servers
         ours = f"{self.settings.engine.application_id}-"
         still_open = await asyncio.to_thread(tools.open_transactions, servers)
         found += [f"O5 open transaction: {name}" for name in still_open if name.startswith(ours)]
         self.expect(not found, "\n".join(found))
+        return compared
 
-    async def consistent(self) -> None:
-        """Let the oracle compare what is committed now, while nobody commits (O1 to O3 up to the progress: O4)."""
-        found = [str(difference) for difference in await verdict(self.settings, drained=False)]
+    async def consistent(self, *, quiet: bool = False) -> int:
+        """Let the oracle compare what is committed now, while nobody commits (O1 to O3 up to the progress: O4).
+
+        ``quiet`` waits until the broker has ended open transactions.  Returns how many records were compared.
+        """
+        found, compared = await self._differences(drained=False, quiet=quiet)
         self.expect(not found, "\n".join(found))
+        return compared
+
+    async def _differences(
+        self, acknowledged: Acknowledged | None = None, *, drained: bool = True, quiet: bool = True
+    ) -> tuple[list[str], int]:
+        logs = await committed_logs(self.settings, quiet=quiet)
+        found = compare(self.settings, logs, await group_offsets(self.settings), drained=drained)
+        if acknowledged is not None:
+            found += inputs(logs[self.settings.topics.state], acknowledged)
+        if self._live is not None:
+            found += await self._live.differences(logs)
+        compared = sum(len(records) for log in logs.values() for records in log.records.values())
+        return [str(difference) for difference in found], compared
 
     def expect(self, condition: bool, message: str) -> None:
         """An assertion that tells the seed and the journals."""
@@ -161,20 +192,27 @@ async def stage(
     sessions: int = SESSIONS,
     source: Iterator[Event] | None = None,
     settings: Mapping[str, Any] | None = None,
-    through: str | None = None,
+    instance_kafka: Mapping[str, Any] | None = None,
+    live: bool = False,
 ) -> AsyncIterator[Stage]:
     """Fresh topics and a fresh group for one scenario; its processes end with it.
 
-    Instances reach the brokers at ``through`` where given (a proxy); load and oracle always go straight to them.
+    ``instance_kafka`` settings are the instances' alone: addresses of a proxy, short time-outs.
+    With ``live`` a reader of the outputs is there all the time, and must have seen what is committed in the end (O6).
+    Where the cluster at ``bootstrap_servers`` has a locked door in use, instances and load log in there.
     """
     made = scenario_settings(bootstrap_servers, partitions, settings or {})
     await create_topics(made)
-    async with load(bootstrap_servers, made.topics.state, partitions, source or events(seed, sessions)) as feed:
-        scenario = Stage(made, seed, folder, feed, through)
-        try:
-            yield scenario
-        finally:
-            await scenario.close()
+    access = client_access((await as_party(made, "producer")).kafka)
+    outputs = (made.topics.actions, made.topics.metrics, made.topics.dead_letters)
+    async with AsyncExitStack() as stack:
+        feed = await stack.enter_async_context(
+            load(access, made.topics.state, partitions, source or events(seed, sessions))
+        )
+        reader = await stack.enter_async_context(live_reader(bootstrap_servers, outputs)) if live else None
+        scenario = Stage(made, seed, folder, feed, instance_kafka, reader)
+        stack.push_async_callback(scenario.close)
+        yield scenario
 
 
 def scenario_settings(
