@@ -28,6 +28,10 @@ class InputLost(Refused):
         self.partition = partition
 
 
+class InputMoved(InputLost):
+    """The partition was gone for a moment: what is there now may be another log, so look before reading on."""
+
+
 class InstanceIdInUse(Refused):
     """Another process runs under the same instance id."""
 
@@ -40,6 +44,10 @@ class InstanceIdInUse(Refused):
 
 class Stuck(ProcessorError):
     """Nothing moves and nothing says why: the process ends, and whoever supervises it starts it anew."""
+
+
+class OutOfMemory(ProcessorError):
+    """No memory, which says nothing about the input: the process ends, and whoever supervises it starts it anew."""
 
 
 class Fenced(ProcessorError):

@@ -1,4 +1,8 @@
-"""Dead letters: the input's key and value untouched, the cause in headers."""
+"""Dead letters: the input's key and value untouched, the cause in headers.
+
+Only a record that came compressed can be larger than its topic allows, and larger than any output topic: such a one
+is cut to its beginning, and a header says so.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,10 @@ ERROR_MESSAGE: Final = "error.message"
 SOURCE_TOPIC: Final = "source.topic"
 SOURCE_PARTITION: Final = "source.partition"
 SOURCE_TIMESTAMP: Final = "source.timestamp"
+ERROR_CUT: Final = "error.cut"
+
+# What is kept of key and of value, each, where the whole would not fit.
+KEPT_BYTES: Final = 64 * 1024
 
 # Messages quote at most a little of what a sender chose: the headers must fit into what the output topics
 # allow beyond the input's own size.
@@ -31,6 +39,7 @@ class DeadLetterHeaders(
         for name in (
             "error_code",
             "error_message",
+            "error_cut",
             "source_topic",
             "source_partition",
             "source_offset",
@@ -49,6 +58,24 @@ class DeadLetterHeaders(
         str,
         Meta(pattern=r"^(-1|0|[1-9][0-9]*)$", description="Kafka record time, ms since the epoch; -1: none."),
     ]
+    error_cut: Annotated[
+        str | None,
+        Meta(
+            description="Only where the input was too large to be written again: its bytes with key and headers. Of "
+            "key and value the first 64 KiB are left each, the input's own headers are left out."
+        ),
+    ] = None
+
+
+def fitted(
+    key: bytes | None, value: bytes | None, own_headers: Iterable[Header], max_bytes: int
+) -> tuple[bytes | None, bytes | None, list[Header]]:
+    """Key, value and headers of a dead letter as far as they are the input's own, cut where all of it is too large."""
+    headers = list(own_headers)
+    size = len(key or b"") + len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+    if size <= max_bytes:
+        return key, value, headers
+    return key and key[:KEPT_BYTES], value and value[:KEPT_BYTES], [(ERROR_CUT, b"%d" % size)]
 
 
 def dead_letter_headers(

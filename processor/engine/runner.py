@@ -29,7 +29,17 @@ from processor.engine.restoring import Restorer
 from processor.engine.standing import Standing
 from processor.engine.task import Task
 from processor.engine.tuning import Pace, Tuning
-from processor.errors import Fenced, InDoubt, InputLost, InstanceIdInUse, ProducerFenced, Refused, Stuck
+from processor.errors import (
+    Fenced,
+    InDoubt,
+    InputLost,
+    InputMoved,
+    InstanceIdInUse,
+    OutOfMemory,
+    ProducerFenced,
+    Refused,
+    Stuck,
+)
 from schemas.progress import Barrier
 
 log = logging.getLogger(__name__)
@@ -105,8 +115,18 @@ class Runner:
         self._epoch = await self._cluster.open_epoch()
         self._input = await self._cluster.open_input(self._wake.set)
         self._membership = await self._cluster.join(self)
-        while not self._stopping:
-            await self._turn(self._input, self._membership)
+        try:
+            while not self._stopping:
+                await self._turn(self._input, self._membership)
+        except BaseException as error:
+            # Half a step may be in it, and leaving the group would commit it.
+            self._pending = None
+            if isinstance(error, MemoryError):
+                raise OutOfMemory(
+                    "out of memory: what was not committed is computed again; give the process more, or share the "
+                    "partitions among more instances"
+                ) from None
+            raise
         # What is computed is committed under the token that is still valid, so that nobody has to repeat it.
         await self._drain()
 
@@ -180,10 +200,11 @@ class Runner:
         task = self._tasks.get(lost.partition)
         if task is None or task.state is not TaskState.RUNNING:
             return
-        if task.lost_at == task.position:
-            self._halt(task, str(lost))
-            return
-        task.lost_at = task.position
+        if not isinstance(lost, InputMoved):
+            if task.lost_at == task.position:
+                self._halt(task, str(lost))
+                return
+            task.lost_at = task.position
         if self._pending is not None:
             self._pending.entries.pop(task.partition, None)
         self._start_restore(task)
@@ -207,6 +228,8 @@ class Runner:
                 self._feed_one_by_one(task, records, batch)
             elif records:
                 task.fold.process(records, entry.buffer)
+        except MemoryError:
+            raise
         except Exception as error:
             log.warning("step failed in %s-%d: %r", self._tuning.input, task.partition, error)
             task.suspect = task.halt_at is None
@@ -383,6 +406,12 @@ class Runner:
         if token is None:
             return
         log.info("generation %d: partitions %s", token.generation, sorted(token.partitions))
+        count = self._tuning.partition_count
+        if max(token.partitions, default=-1) >= count:
+            raise Refused(
+                f"input {self._tuning.input} has got more than the {count} partitions of topics.partitions: sessions "
+                "would change partition; use new topics for another partition count"
+            )
         self._observer.assigned(token.partitions, token.generation)
         for partition in set(self._tasks) - token.partitions:
             self._tasks.pop(partition).move_to(TaskState.CLOSED)

@@ -27,11 +27,16 @@ from processor.loop.session import Session
 from processor.loop.step import FeedbackLoop
 from schemas.actions import Action
 from schemas.codec import encode_json, encode_msgpack
-from schemas.dead_letters import dead_letter_headers
+from schemas.dead_letters import dead_letter_headers, fitted
 from schemas.errors import InvalidRecord
 from schemas.events import EventDecoder, Limits, StateEvent
 from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack
 from schemas.state_records import FORMAT, Marks, decode_marks, encode_state
+from topology.topics import INPUT_HEADROOM_BYTES
+
+# W3C asks to pass on 512 characters of trace state; what is far beyond that is no trace, and would make actions
+# larger than their topic allows.
+MAX_TRACE_BYTES = 4096
 
 # Expired sessions forgotten at one record, so that a long silence does not end in one huge transaction.
 RECLAIMED_PER_RECORD = 4
@@ -56,6 +61,7 @@ class PartitionFold:
         self._decoder = EventDecoder(
             Limits(settings.engine.max_event_bytes, settings.engine.max_event_depth), self.rules.wants_signals
         )
+        self._dead_letter_bytes = settings.engine.max_event_bytes + INPUT_HEADROOM_BYTES
         self.session_ttl_ms = settings.engine.session_ttl_ms
         fingerprint = bytes.fromhex(behaviour_fingerprint(settings))
         self.fingerprint = bytes(
@@ -269,15 +275,16 @@ class PartitionFold:
         self._dead_letter(record, InvalidRecord("state_invalid", message), out)
 
     def _dead_letter(self, record: Record, error: InvalidRecord, out: Outputs) -> None:
+        key, value, own_headers = fitted(record.key, record.value, record.headers, self._dead_letter_bytes)
         headers = dead_letter_headers(
             error,
-            record.headers,
+            own_headers,
             topic=self.topic,
             partition=self.partition,
             offset=record.offset,
             timestamp_ms=-1 if record.timestamp is None else record.timestamp,
         )
-        out.dead_letter(record.key, record.value, headers)
+        out.dead_letter(key, value, headers)
         self._count(f"dead_letters.{error.code}")
 
     def _count(self, name: str, amount: float = 1) -> None:
@@ -300,8 +307,10 @@ class PartitionFold:
 
 
 def _carried(headers: Iterable[Header], msgpack: bool) -> list[Header]:
-    """The headers an output has because of its input's: the format and the trace context."""
+    """The headers an output has because of its input's: the format and the trace context, unless that is none."""
     carried = [header for header in headers if header[0] in TRACE_HEADERS]
+    if sum(len(value or b"") for _, value in carried) > MAX_TRACE_BYTES:
+        carried = []
     if msgpack:
         carried.append(MSGPACK_CONTENT_TYPE)
     return carried

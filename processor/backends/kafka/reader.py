@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 READ_COMMITTED = 1
 EARLIEST, LATEST = -2, -1
 OFFSET_OUT_OF_RANGE = 1
+UNKNOWN_TOPIC = 3
 CORRUPT_MESSAGE = 2
 BUFFER_BYTES = 2 * 1024 * 1024  # fetch a partition again while less than this is waiting
 PARTITION_FETCH_BYTES = 1024 * 1024
@@ -97,16 +98,23 @@ class Reader:
     """Fetches partitions of one topic, read_committed.
 
     ``wake`` is called whenever there is something to `take`.  A partition that cannot be read on (the broker does not
-    have the next offset, or it holds what no client can decode) is reported through ``lost`` and not read any further.
+    have the next offset, or it holds what no client can decode) is reported through ``lost`` and not read any further;
+    so is, through ``moved``, one that its leader does not know: when it is back, it may be another log.
     """
 
     def __init__(
-        self, connection: Connection, topic: str, wake: Callable[[], None], lost: Callable[[int, str], None]
+        self,
+        connection: Connection,
+        topic: str,
+        wake: Callable[[], None],
+        lost: Callable[[int, str], None],
+        moved: Callable[[int, str], None] | None = None,
     ) -> None:
         self._connection = connection
         self._topic = topic
         self._wake = wake
         self._lost = lost
+        self._moved = moved
         self._cursors: dict[int, _Cursor] = {}
         self._serial = 0
         self._busy: dict[int, asyncio.Task[None]] = {}
@@ -238,6 +246,11 @@ class Reader:
     def _received(self, partition: int, code: int, last_stable: int, rest: list[Any]) -> bool:
         """Take one partition's part of a reply; true where the leader must be looked up anew."""
         cursor = self._cursors[partition]
+        if code == UNKNOWN_TOPIC and self._moved is not None:
+            self.forget(partition)
+            self._moved(partition, f"{self._topic}-{partition} is unknown to its leader")
+            self._wake()
+            return True
         if code in LEADER_MOVED or code in TRY_AGAIN or code == CORRUPT_MESSAGE:
             return True
         if code == OFFSET_OUT_OF_RANGE:
@@ -274,6 +287,8 @@ class Reader:
             # Damaged on the way: fetched again.  Damaged in the log: the partition stands, and its lag says so.
             log.warning("%s", error)
             return True
+        except MemoryError:  # says nothing about the record
+            raise
         except Exception as error:
             self.forget(partition)
             self._lost(
@@ -292,10 +307,19 @@ class Reader:
 
 
 async def list_offset(connection: Connection, topic: str, partition: int, which: int) -> int:
-    """Earliest or end offset of a partition, asked of its leader on fresh metadata."""
+    """Earliest or end offset of a partition, asked of its leader on fresh metadata.
+
+    Raises `Refused` where the cluster goes on saying that there is no such topic.
+    """
     await connection.refresh()
+    loop = asyncio.get_running_loop()
+    seen = loop.time()
     async for _ in retries():
         leader = connection.leader(topic, partition)
+        if leader is not None or connection.client.cluster.partitions_for_topic(topic):
+            seen = loop.time()
+        elif loop.time() - seen > connection.timeout_s:
+            raise Refused(f"missing topic: {topic}; restore it, or start with new topics")
         if leader is not None:
             try:
                 request = OffsetRequest(-1, 0, [(topic, [(partition, which)])])

@@ -78,6 +78,13 @@ def test_another_partition_count_is_refused_with_both_numbers_and_the_remedy() -
     assert plan_text(steps).startswith("refuse tori.actions: ")
 
 
+def test_outputs_hold_the_declared_size_though_the_input_topic_allows_less() -> None:
+    """A compressed batch within that limit may hold an event above it."""
+    topology = declare()
+    observed = with_setting(complete(topology), "tori.state", "max.message.bytes", "1000")
+    assert plan(topology, observed).alterations == ()
+
+
 def test_outputs_grow_with_what_the_input_lets_in() -> None:
     topology = declare()
     observed = with_setting(complete(topology), "tori.state", "max.message.bytes", "8000000")

@@ -1,0 +1,72 @@
+"""What came compressed may be larger than any topic allows: outputs stay within a fixed size, and say what was cut."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from processor.config import load_settings
+from processor.loop.partition import MAX_TRACE_BYTES, PartitionFold
+from schemas.dead_letters import KEPT_BYTES
+from tests.oracle.replay import Expected
+from topology.topics import INPUT_HEADROOM_BYTES
+
+SETTINGS = load_settings(None, {}, {"engine.max_event_bytes": 1000})
+LARGEST = 1000 + INPUT_HEADROOM_BYTES
+
+
+class Record(NamedTuple):
+    value: bytes | None
+    key: bytes | None = b"k"
+    headers: tuple[tuple[str, bytes], ...] = ()
+    offset: int = 7
+    timestamp: int = 1
+
+
+def folded(record: Record) -> Expected:
+    out = Expected()
+    PartitionFold(SETTINGS, "input", 0).process([record], out)
+    return out
+
+
+def test_the_largest_record_that_fits_is_a_dead_letter_untouched() -> None:
+    record = Record(b"x" * (LARGEST - 1 - 6), headers=(("own", b"abc"),))
+
+    [letter] = folded(record).dead_letters
+
+    assert (letter.key, letter.value) == (record.key, record.value)
+    assert letter.headers[0] == ("own", b"abc")
+    assert "error.cut" not in dict(letter.headers)
+
+
+def test_one_byte_more_is_cut_and_marked_with_its_size() -> None:
+    record = Record(b"x" * (LARGEST - 6), headers=(("own", b"abc"),))
+
+    [letter] = folded(record).dead_letters
+
+    assert (letter.key, letter.value) == (record.key, b"x" * KEPT_BYTES)
+    told = dict(letter.headers)
+    assert "own" not in told
+    assert told["error.cut"] == b"%d" % (LARGEST + 1)
+    assert told["error.code"] == b"too_large"
+    assert told["source.offset"] == b"7"
+
+
+def test_keys_and_headers_are_cut_too_and_null_stays_null() -> None:
+    [by_key] = folded(Record(None, b"k" * LARGEST * 2)).dead_letters
+    [by_header] = folded(Record(b"{", headers=(("own", b"h" * LARGEST),))).dead_letters
+
+    assert (by_key.key, by_key.value) == (b"k" * KEPT_BYTES, None)
+    assert (by_header.key, by_header.value) == (b"k", b"{")
+    assert "own" not in dict(by_header.headers)
+
+
+def test_a_trace_context_that_is_none_is_not_carried_into_outputs() -> None:
+    event = b'{"session_id": "k", "state": {}}'
+    trace = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+    [right] = folded(Record(event, headers=(trace,))).actions
+    [large] = folded(Record(event, headers=(trace, ("tracestate", b"x" * MAX_TRACE_BYTES)))).actions
+    [many] = folded(Record(event, headers=(trace,) * 10_000)).actions
+
+    assert trace in right.headers
+    assert large.headers == many.headers == (("source.offset", b"7"),)
