@@ -2,7 +2,8 @@
 
 A session is one small core record, rewritten whenever it changes, and parts that change seldom: its ledger of
 explorations, its quality model, and blocks of ring buffers, each written once when it is full.  Keys are a kind
-byte, for blocks a slot, and the session id; keys beginning with NUL belong to the engine.
+byte, for blocks a slot, and the session id; keys beginning with NUL belong to the engine.  An era says under which
+behaviour the input from its first offset on was processed; its key holds that offset, so that compaction keeps all.
 
 Every record is a MessagePack array that begins with its format. Fields are only added, with defaults; a reader
 refuses a newer format. Arrays of floats are little-endian IEEE doubles.
@@ -20,8 +21,6 @@ from msgspec import Struct
 
 FORMAT: Final = 1
 
-_SLOT_BYTES: Final = 4
-
 
 class Kind(bytes, Enum):
     """What a changelog key holds; a block's key continues with its slot, a session's with its id."""
@@ -33,15 +32,19 @@ class Kind(bytes, Enum):
     SAMPLES = b"q"
     SHARED_MODEL = b"M"
     SHARED_SAMPLES = b"Q"
+    ERA = b"e"
 
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
-_SLOTTED: Final = frozenset({Kind.POINTS, Kind.SAMPLES, Kind.SHARED_SAMPLES})
-_SHARED: Final = frozenset({Kind.SHARED_MODEL, Kind.SHARED_SAMPLES})
+_SLOT_BYTES: Final = {Kind.POINTS: 4, Kind.SAMPLES: 4, Kind.SHARED_SAMPLES: 4, Kind.ERA: 8}
+_SHARED: Final = frozenset({Kind.SHARED_MODEL, Kind.SHARED_SAMPLES, Kind.ERA})
 
 
 class StateKey(NamedTuple):
-    """A parsed changelog key; `session_id` is empty for what all sessions share, `slot` 0 for no block."""
+    """A parsed changelog key; `session_id` is empty for what all sessions share, `slot` 0 for no block.
+
+    An era's slot is its first input offset.
+    """
 
     kind: Kind
     session_id: str
@@ -125,15 +128,31 @@ class BlockRecord(Struct, frozen=True, array_like=True, gc=False):
     stamps: list[str | None] = []
 
 
+class EraRecord(Struct, frozen=True, array_like=True):
+    """Which behaviour shaped the records from one input offset on, until the next era's.
+
+    ``settings`` is the JSON text that the fingerprint counts (`processor.config.behaviour_text`), ``pretrain_digest``
+    of the pretraining file's bytes (empty without one).  ``initial``: the partition had processed nothing before.
+    """
+
+    format: int
+    first_offset: int
+    application_version: str
+    fingerprint: bytes
+    settings: str
+    pretrain_digest: bytes = b""
+    initial: bool = False
+
+
 class Marks(Struct, frozen=True, array_like=True):
-    """The fold's part of the progress record: stream time, and a fingerprint of what shaped the behaviour."""
+    """The fold's part of the progress record: stream time, and the fingerprint of the last records' era."""
 
     format: int
     stream_time_ms: int
     fingerprint: bytes
 
 
-AnyRecord = TypeVar("AnyRecord", SessionRecord, LedgerRecord, ModelRecord, BlockRecord, Marks)
+AnyRecord = TypeVar("AnyRecord", SessionRecord, LedgerRecord, ModelRecord, BlockRecord, EraRecord, Marks)
 
 encode_state = msgspec.msgpack.Encoder().encode
 
@@ -142,7 +161,7 @@ def state_key(kind: Kind, session_key: bytes = b"", slot: int | None = None) -> 
     """The changelog key of one record; `session_key` is the session id as UTF-8."""
     if slot is None:
         return kind + session_key
-    return kind + slot.to_bytes(_SLOT_BYTES, "big") + session_key
+    return kind + slot.to_bytes(_SLOT_BYTES[kind], "big") + session_key
 
 
 def parse_state_key(key: bytes) -> StateKey:
@@ -152,11 +171,12 @@ def parse_state_key(key: bytes) -> StateKey:
         raise ValueError("unknown kind of state record")
     rest = key[1:]
     slot = 0
-    if kind in _SLOTTED:
-        if len(rest) < _SLOT_BYTES:
+    width = _SLOT_BYTES.get(kind)
+    if width is not None:
+        if len(rest) < width:
             raise ValueError("the key of a block has no slot")
-        slot = int.from_bytes(rest[:_SLOT_BYTES], "big")
-        rest = rest[_SLOT_BYTES:]
+        slot = int.from_bytes(rest[:width], "big")
+        rest = rest[width:]
     if (kind in _SHARED) == bool(rest):
         raise ValueError("the key names no session" if not rest else "the key of a shared record names a session")
     return StateKey(kind, rest.decode("utf-8", "surrogatepass"), slot)

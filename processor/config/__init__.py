@@ -8,7 +8,12 @@ part of a replay; the others only change how the work is done (and the limits an
 from processor.config.access import access_notices
 from processor.config.declared import declared_topology
 from processor.config.durations import parse_duration_ms
-from processor.config.fingerprint import behaviour_fingerprint
+from processor.config.fingerprint import (
+    APPLICATION_VERSION,
+    behaviour_fingerprint,
+    behaviour_settings,
+    behaviour_text,
+)
 from processor.config.keys import ENVIRONMENT_PREFIX, Key, all_keys
 from processor.config.load import check_settings, load_settings, settings_from
 from processor.config.reference import settings_markdown, settings_text
@@ -26,6 +31,7 @@ from processor.config.settings import (
 )
 
 __all__ = [
+    "APPLICATION_VERSION",
     "ENVIRONMENT_PREFIX",
     "EngineConfig",
     "ExperimentConfig",
@@ -41,6 +47,8 @@ __all__ = [
     "access_notices",
     "all_keys",
     "behaviour_fingerprint",
+    "behaviour_settings",
+    "behaviour_text",
     "check_settings",
     "declared_topology",
     "load_settings",

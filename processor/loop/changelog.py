@@ -18,6 +18,7 @@ from schemas.actions import Mode
 from schemas.state_records import (
     FORMAT,
     BlockRecord,
+    EraRecord,
     ExplorationRecord,
     Kind,
     LedgerRecord,
@@ -118,6 +119,11 @@ def write_model(model: QualityModel, rules: ModelRules, session_key: bytes, chan
         changes[state_key(samples, session_key, slot)] = None
     model.stored_slots = 0
     model.saved_count = count
+
+
+def write_era(era: EraRecord, changes: Changes) -> None:
+    """Put into `changes` that another behaviour begins."""
+    changes[state_key(Kind.ERA, slot=era.first_offset)] = encode_state(era)
 
 
 def session_keys(session: Session, rules: Rules) -> Iterator[bytes]:

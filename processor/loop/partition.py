@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import UNSET
 
-from processor.config import Settings, behaviour_fingerprint
+from processor.config import APPLICATION_VERSION, Settings, behaviour_fingerprint, behaviour_text
 from processor.errors import Refused
-from processor.loop.changelog import Changes, session_keys, write_model, write_session
+from processor.loop.changelog import Changes, session_keys, write_era, write_model, write_session
 from processor.loop.diary import Diary, LogEvent
 from processor.loop.injection import SUCCESS_GAIN
 from processor.loop.intake import StateRefused
@@ -31,7 +31,7 @@ from schemas.dead_letters import dead_letter_headers, fitted
 from schemas.errors import InvalidRecord
 from schemas.events import EventDecoder, Limits, StateEvent
 from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack
-from schemas.state_records import FORMAT, Marks, decode_marks, encode_state
+from schemas.state_records import FORMAT, EraRecord, Marks, decode_marks, encode_state
 from topology.topics import INPUT_HEADROOM_BYTES
 
 # W3C asks to pass on 512 characters of trace state; what is far beyond that is no trace, and would make actions
@@ -68,6 +68,11 @@ class PartitionFold:
             left ^ right for left, right in zip(fingerprint, self.pretraining.digest or bytes(16), strict=True)
         )
         self.configuration_changed = False  # since the state was written; known after `restored`
+        self._behaviour = behaviour_text(settings)
+        self._shaped_by = self.fingerprint  # what shaped the last records, before the first ones: what will
+        self._era_recorded = False
+        self._initial_era = True
+        self._new_era: EraRecord | None = None
         self.stream_time_ms = -1
         # In the order of their last accepted record, which is also the order in which they expire.
         self.sessions: OrderedDict[str, Session] = OrderedDict()
@@ -80,6 +85,8 @@ class PartitionFold:
 
     def process(self, records: Sequence[Record], out: Outputs) -> None:
         """Consume `records` in order; see `Fold.process`."""
+        if records and not self._era_recorded:
+            self._begin_era(records[0].offset)
         sessions = self.sessions
         step = self.loop.step
         decode = self._decoder.decode
@@ -169,7 +176,11 @@ class PartitionFold:
 
     def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
         """State records changed since the last call; see `Fold.changes`."""
-        changes: Changes = dict.fromkeys(self._dead_keys)
+        changes: Changes = {}
+        if self._new_era is not None:
+            write_era(self._new_era, changes)
+            self._new_era = None
+        changes.update(dict.fromkeys(self._dead_keys))
         self._dead_keys = {}
         for session in self._dirty:
             # A session forgotten since it was touched has its tombstones already.
@@ -183,8 +194,8 @@ class PartitionFold:
         return changes.items()
 
     def marks(self) -> bytes:
-        """Stream time and the fingerprint of the behaviour's configuration, about 30 bytes."""
-        return encode_state(Marks(FORMAT, self.stream_time_ms, self.fingerprint))
+        """Stream time and the fingerprint of the last records' behaviour, about 30 bytes."""
+        return encode_state(Marks(FORMAT, self.stream_time_ms, self._shaped_by))
 
     def tally(self) -> Mapping[str, float]:
         """Counters since the last call; see `Fold.tally`.
@@ -221,7 +232,9 @@ class PartitionFold:
             if marks:
                 known = decode_marks(marks)
                 self.stream_time_ms = known.stream_time_ms
+                self._shaped_by = known.fingerprint
                 self.configuration_changed = known.fingerprint != self.fingerprint
+            self._continue_era(stored.era)
             sessions = stored.sessions(self.rules, self.loop.injector)
             shared = stored.shared_model(self.rules.model)
         except ValueError as error:
@@ -229,6 +242,26 @@ class PartitionFold:
         self.sessions.update((session.session_id, session) for session in sessions)
         if shared is not None and self.shared_model is not None:
             self.shared_model = self.loop.injector.shared_model = shared
+
+    def _continue_era(self, era: EraRecord | None) -> None:
+        if era is not None:
+            known = era.fingerprint, era.application_version
+            self._era_recorded = known == (self.fingerprint, APPLICATION_VERSION)
+        self._initial_era = era is None and self.stream_time_ms < 0
+
+    def _begin_era(self, first_offset: int) -> None:
+        """What changes behaviour goes into the log with the first records it shapes."""
+        self._era_recorded = True
+        self._shaped_by = self.fingerprint
+        self._new_era = EraRecord(
+            FORMAT,
+            first_offset,
+            APPLICATION_VERSION,
+            self.fingerprint,
+            self._behaviour,
+            self.pretraining.digest,
+            self._initial_era,
+        )
 
     def _corrupt(self, what: str) -> Refused:
         return Refused(

@@ -16,6 +16,7 @@ from processor.loop.rules import POINT_BLOCK, Rules
 from processor.loop.session import EXPLORING, Exploration, Session
 from schemas.state_records import (
     BlockRecord,
+    EraRecord,
     Kind,
     LedgerRecord,
     ModelRecord,
@@ -32,6 +33,7 @@ class StoredPartition:
     def __init__(self) -> None:
         self._sessions: dict[str, StoredSession] = {}
         self._shared = StoredSession()
+        self.era: EraRecord | None = None  # the newest
 
     def take(self, key: bytes, value: bytes | None) -> None:
         """One record, or a tombstone; raises ``ValueError`` on an unknown key, a newer format or other bytes."""
@@ -39,6 +41,9 @@ class StoredPartition:
             kind, session_id, slot = parse_state_key(key)
             if kind in (Kind.SHARED_MODEL, Kind.SHARED_SAMPLES):
                 self._shared.take(kind, slot, value)
+                return
+            if kind is Kind.ERA:
+                self._take_era(slot, value)
                 return
             stored = self._sessions.get(session_id)
             if stored is None:
@@ -48,6 +53,15 @@ class StoredPartition:
             raise ValueError(f"state record {key!r}: {error}") from None
         if value is None and stored.empty():
             del self._sessions[session_id]
+
+    def _take_era(self, first_offset: int, value: bytes | None) -> None:
+        if value is None:
+            raise ValueError("an era is never removed")
+        era = decode_state(value, EraRecord)
+        if era.first_offset != first_offset:
+            raise ValueError(f"it says offset {era.first_offset}")
+        if self.era is None or self.era.first_offset <= first_offset:
+            self.era = era
 
     def sessions(self, rules: Rules, injector: Injector) -> list[Session]:
         """All sessions, in the order of their last accepted record."""

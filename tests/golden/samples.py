@@ -17,6 +17,7 @@ from schemas.metrics import CurrentInjection, HistoryPoint, Metric, PerformanceT
 from schemas.progress import Progress, encode_progress
 from schemas.state_records import (
     BlockRecord,
+    EraRecord,
     ExplorationRecord,
     LedgerRecord,
     ModelRecord,
@@ -185,7 +186,7 @@ EXPLORATION = ExplorationRecord(
     steps_executed=17,
     creative_gain=0.125,
 )
-STATE_RECORDS: Mapping[str, SessionRecord | LedgerRecord | ModelRecord | BlockRecord] = {
+STATE_RECORDS: Mapping[str, SessionRecord | LedgerRecord | ModelRecord | BlockRecord | EraRecord] = {
     "state-session": SessionRecord(
         format=1,
         mode=1,
@@ -226,6 +227,15 @@ STATE_RECORDS: Mapping[str, SessionRecord | LedgerRecord | ModelRecord | BlockRe
     ),
     "state-block": BlockRecord(
         format=1, number=4, values=pack_floats(array("d", [0.5, -0.5])), stamps=["2026-01-01T00:00:00Z", None]
+    ),
+    "state-era": EraRecord(
+        format=1,
+        first_offset=10,
+        application_version="0.1.0",
+        fingerprint=b"\x00\x01\x02\x03",
+        settings='{"engine.session_ttl_ms":604800000,"loop.recovery_steps":5}',
+        pretrain_digest=b"\x04\x05",
+        initial=True,
     ),
 }
 PROGRESS = Progress(

@@ -23,6 +23,8 @@ from processor.config import (
     TopicsConfig,
     all_keys,
     behaviour_fingerprint,
+    behaviour_settings,
+    behaviour_text,
     check_settings,
     declared_topology,
     load_settings,
@@ -497,6 +499,26 @@ def test_the_fingerprint_sees_meaning_and_not_spelling() -> None:
     there = one("profiles.params", {"pulse": {"frequency": 1}, "constant": {}})
     back = one("profiles.params", {"constant": {}, "pulse": {"frequency": 1.0}})
     assert behaviour_fingerprint(there) == behaviour_fingerprint(back)
+
+
+@pytest.mark.parametrize(("name", "value"), [*BEHAVIOUR, ("engine.session_ttl", "36500d"), ("engine.session_ttl", 1)])
+def test_a_recorded_behaviour_is_read_back(name: str, value: Any) -> None:
+    told = behaviour_text(one(name, value))
+    again = behaviour_settings(told)
+    assert behaviour_text(again) == told
+    section, _, field = name.partition(".")
+    assert getattr(getattr(again, section), field) == getattr(getattr(one(name, value), section), field) or (
+        name == "engine.session_ttl" and again.engine.session_ttl_ms == one(name, value).engine.session_ttl_ms
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"engine.session_ttl_ms": "x"}', '{"loop.later":1}', '{"loop.recovery_steps": 31.5}', '{"x":1}'],
+)
+def test_a_behaviour_that_this_version_does_not_know_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        behaviour_settings(text)
 
 
 def test_the_fingerprint_of_the_defaults_is_the_same_in_every_version() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from processor.config import Settings, settings_from
 from processor.loop.partition import PartitionFold
+from schemas.state_records import Kind
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 VECTOR_NAMES = ("default", "short", "learn", "fixed", "edges")
@@ -97,6 +98,11 @@ def run(
         if restart_at_cuts:
             fold = restored(settings, changelog, fold.marks())
     return Run(out, changelog, fold.marks(), tally, fold)
+
+
+def without_eras(changelog: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """The state alone, which does not depend on where and under which settings it began."""
+    return {key: value for key, value in changelog.items() if key[:1] != Kind.ERA.value}
 
 
 def apply_changes(changelog: dict[bytes, bytes], changes: Iterable[tuple[bytes, bytes | None]]) -> None:
