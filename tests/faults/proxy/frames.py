@@ -40,14 +40,13 @@ _PIECES = 16
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came; ``frame`` is without its length, ``body_at`` where the client id ends."""
+    """One request as it came; ``frame`` is without its length."""
 
     api_key: int
     version: int
     correlation_id: int
     client_id: str
     frame: bytes
-    body_at: int
 
     @property
     def api(self) -> str:
@@ -66,8 +65,8 @@ class Request:
 def parse_request(frame: bytes) -> Request:
     """The header of a request frame; its version 1 and 2 begin alike."""
     api_key, version, correlation_id, size = _HEADER.unpack_from(frame)
-    body_at = _HEADER.size + max(size, 0)
-    return Request(api_key, version, correlation_id, frame[_HEADER.size : body_at].decode(), frame, body_at)
+    client_id = frame[_HEADER.size : _HEADER.size + max(size, 0)].decode()
+    return Request(api_key, version, correlation_id, client_id, frame)
 
 
 def correlation_id_of(reply: bytes) -> int:
