@@ -134,12 +134,15 @@ def consume(
     *,
     isolation: Isolation = "read_committed",
     expected: int | None = None,
-    idle_ms: int = 5_000,
+    idle_ms: int | None = None,
 ) -> list[ConsoleRecord]:
     """Read a topic from its beginning with the console consumer, sorted by partition and offset.
 
-    Ends after `expected` records, or when none came for `idle_ms` (the group's join counts as idle).
+    Ends after `expected` records, or when none came for `idle_ms` (the group's join counts as idle): a minute where
+    records are expected, as that is how long a busy machine may take to the first, otherwise five seconds.
     """
+    if idle_ms is None:
+        idle_ms = 60_000 if expected else 5_000
     mark = secrets.token_hex(8)  # keys and values are any bytes: only an unguessable separator cannot be in them
     field, line, header, null = (f"<{mark}:{name}>" for name in "flhn")
     formatter = {
