@@ -17,6 +17,7 @@ from processor.errors import InDoubt, Refused, Unreachable
 # A transaction begun right after another meets its markers still being written: wait a moment, not the client's 100 ms.
 RETRY_S = 0.002
 MAX_RETRY_S = 0.1
+METADATA_AGE_MS = 60_000  # after which a change that no error told, such as added partitions, is noticed
 
 # https://kafka.apache.org/protocol.html#protocol_error_codes: definite replies after which the same request may be
 # sent again, by what else they ask for.
@@ -65,7 +66,7 @@ class Connection:
     def __init__(self, kafka: KafkaConfig, name: str) -> None:
         self.kafka = kafka
         self.timeout_s = kafka.request_timeout_ms / 1000
-        self.client = SecuredClient(kafka, name, retry_backoff_ms=20, metadata_max_age_ms=60_000)
+        self.client = SecuredClient(kafka, name, retry_backoff_ms=20, metadata_max_age_ms=METADATA_AGE_MS)
 
     async def open(self, topics: frozenset[str] = frozenset()) -> None:
         """Connect and learn the topics. Raises `Unreachable`."""
