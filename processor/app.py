@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from processor.config import Settings, declared_topology
 from processor.engine.observer import Observer
+from processor.engine.ports import InputRecord
 from processor.errors import Unreachable
 from processor.surfaces.cli import main as command_line
 from processor.surfaces.folds import partition_fold
-from processor.surfaces.ports import Broker, Chunk, FetchProgress, Producer, Reader, TopicAdmin
+from processor.surfaces.ports import Bounds, Broker, Chunk, FetchProgress, Logs, Producer, Reader, TopicAdmin
 from topology import ObservedCluster, Plan
 
 
@@ -69,6 +70,23 @@ class ApacheKafka:
                     ]
 
             yield Chunks()
+
+    @asynccontextmanager
+    async def logs(self, settings: Settings) -> AsyncIterator[Logs]:
+        from processor.backends.kafka import CommittedLogs
+
+        async with CommittedLogs(settings) as committed:
+
+            class Partitions:
+                async def bounds(self, topic: str, partition: int) -> Bounds:
+                    return Bounds(*await committed.bounds(topic, partition))
+
+                def records(
+                    self, topic: str, partition: int, start: int, end: int
+                ) -> AsyncGenerator[Sequence[InputRecord], None]:
+                    return committed.records(topic, partition, start, end)
+
+            yield Partitions()
 
     def start_broker(
         self,

@@ -7,7 +7,7 @@ the work, in one line with the remedy.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -48,6 +48,23 @@ class Reader(Protocol):
 
     async def read(self, timeout_s: float) -> Sequence[Chunk]:
         """What has arrived; empty after ``timeout_s`` without anything."""
+
+
+class Bounds(NamedTuple):
+    """Of one partition: the earliest offset it holds, the last stable offset and the high watermark."""
+
+    first: int
+    stable_end: int
+    end: int
+
+
+class Logs(Protocol):
+    """Committed records of single partitions, read outside any group."""
+
+    async def bounds(self, topic: str, partition: int) -> Bounds: ...
+
+    def records(self, topic: str, partition: int, start: int, end: int) -> AsyncGenerator[Sequence[InputRecord], None]:
+        """In order, those from ``start`` up to ``end`` (exclusive); waits where they are not decided yet."""
 
 
 class TopicAdmin(Protocol):
@@ -97,6 +114,8 @@ class Kafka(Protocol):
         self, settings: Settings, topics: Sequence[str], *, latest: bool = False
     ) -> AbstractAsyncContextManager[Reader]:
         """From the beginning, or with ``latest`` from the end at the time of the call."""
+
+    def logs(self, settings: Settings) -> AbstractAsyncContextManager[Logs]: ...
 
     def start_broker(
         self,

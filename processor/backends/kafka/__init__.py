@@ -7,9 +7,11 @@ async with connected(settings, "topics") as connection:          # administratio
 
 from processor.backends.kafka.admin import apply, check, connected, observe
 from processor.backends.kafka.clients import CommittedReader, CommittedRecord, EventProducer
+from processor.backends.kafka.logs import CommittedLogs
 from processor.backends.kafka.run import run_processor
 
 __all__ = [
+    "CommittedLogs",
     "CommittedReader",
     "CommittedRecord",
     "EventProducer",

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from processor.config import settings_text
+from processor.surfaces.cli.audit import audit
 from processor.surfaces.cli.broker import broker_app
 from processor.surfaces.cli.demo import demo
 from processor.surfaces.cli.exits import DEBUG_VARIABLE, EXIT_CODES, ExitCode, debugging, report
@@ -69,7 +70,7 @@ def settings() -> None:
     print(settings_text())
 
 
-for _command in (demo, run, simulate, replay, settings):
+for _command in (demo, run, simulate, replay, audit, settings):
     cli.command()(_command)
 cli.add_typer(topics_app)
 cli.add_typer(broker_app)

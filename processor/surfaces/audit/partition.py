@@ -1,0 +1,292 @@
+"""The audit of one partition: its input folded again, era by era, and compared on the way.
+
+Where the input log no longer holds the partition's beginning, a session is followed from where its committed action
+says that it is new (its first step, or a refusal that found no session): before that nothing can be said of it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+import msgspec
+
+from processor.config import Settings
+from processor.engine.ports import InputRecord
+from processor.engine.task import anchor_hash
+from processor.loop.partition import PartitionFold
+from processor.surfaces.audit.eras import era_fold, era_notes
+from processor.surfaces.audit.outputs import CommittedOutput, ReplayedOutputs
+from processor.surfaces.audit.report import CANNOT, DIFFERENT, Difference, PartitionReport
+from processor.surfaces.audit.span import WHOLE, Span
+from processor.surfaces.audit.state import compare_progress, compare_state
+from processor.surfaces.audit.stored import NotAuditable, StoredState, read_stored
+from processor.surfaces.ports import Bounds, Logs
+from schemas.codec import decode_action
+from schemas.errors import InvalidRecord
+from schemas.events import EventDecoder, Limits
+from schemas.headers import is_msgpack
+from schemas.state_records import EraRecord, Kind
+
+SLICE_RECORDS = 500
+
+Told = Callable[[int, int, int], None]
+"""Partition, input records done, and how many there are at most."""
+
+
+async def audit_partition(
+    logs: Logs, settings: Settings, partition: int, span: Span = WHOLE, told: Told | None = None
+) -> PartitionReport:
+    """Compare what ``span`` names with its replay; ``settings`` say where, and how where no era says it.
+
+    Raises `Refused` and `Unreachable` as the logs do; what only this partition lacks is in the report.
+    """
+    report = PartitionReport(partition)
+    try:
+        stored = await read_stored(logs, settings.topics.changelog, partition)
+        bounds = await logs.bounds(settings.topics.state, partition)
+        audit = PartitionAudit(logs, settings, span, report, stored, bounds)
+        difference = await audit.run(told)
+    except NotAuditable as error:
+        report.verdict, report.reason = CANNOT, str(error)
+        return report
+    if difference is not None:
+        report.difference = difference
+        report.verdict = DIFFERENT
+        if audit.assumed and difference.input_offset is not None:
+            report.verdict = CANNOT
+            report.reason = f"not all settings of the time are recorded, and under the given ones {difference}"
+    return report
+
+
+class PartitionAudit:
+    """What is needed on the way through one partition."""
+
+    def __init__(
+        self,
+        logs: Logs,
+        settings: Settings,
+        span: Span,
+        report: PartitionReport,
+        stored: StoredState,
+        bounds: Bounds,
+    ) -> None:
+        self.assumed = False  # the given settings stood in for some that are not recorded
+        self._era: EraRecord | None = None
+        self._logs = logs
+        self._settings = settings
+        self._report = report
+        self._stored = stored
+        self._bounds = bounds
+        self._partition = report.partition
+        progress, eras = stored.progress, stored.eras
+        self._untouched = progress.anchor_offset < 0 and not eras
+        first_known = next((era.first_offset for era in eras[:1] if era.initial), None)
+        if self._untouched:
+            self._start, self._whole = progress.next_offset, True
+        elif first_known is not None:
+            self._start, self._whole = max(bounds.first, first_known), bounds.first <= first_known
+        else:
+            self._start, self._whole = bounds.first, bounds.first == 0
+        self._to_progress = span.end is None
+        report.end = self._end = progress.next_offset if span.end is None else span.end
+        report.first = span.start if self._whole else max(span.start, self._start)
+        self._fold: PartitionFold | None = None
+        self._boundaries = [era.first_offset for era in eras if era.first_offset > self._start]
+        self._state: dict[bytes, bytes] = {}
+        self._replayed = ReplayedOutputs()
+        self._outputs: dict[str, CommittedOutput] = {}
+        self._last: InputRecord | None = None
+        self._decoder: EventDecoder | None = None
+        self._followed: set[str] = set()
+        self._passed_over: set[str] = set()
+
+    async def run(self, told: Told | None) -> Difference | None:
+        """The first difference, None where all is equal."""
+        self._check()
+        if self._stored.progress.next_offset > self._bounds.end:
+            return self._ahead_of_input()
+        async with AsyncExitStack() as stack:
+            await self._open_outputs(stack)
+            difference = await self._compare_outputs(told)
+        self._report.sessions_passed_over = len(self._passed_over)
+        self._report.compared = {role: output.compared for role, output in self._outputs.items()}
+        return self._compare_changelog() if difference is None else difference
+
+    async def _compare_outputs(self, told: Told | None) -> Difference | None:
+        inputs = self._logs.records(self._settings.topics.state, self._partition, self._start, self._end)
+        async with aclosing(inputs):
+            async for batch in inputs:
+                for start in range(0, len(batch), SLICE_RECORDS):
+                    difference = await self._take(batch[start : start + SLICE_RECORDS])
+                    if difference is not None:
+                        return difference
+                self._report.events += len(batch)
+                if told is not None and batch:
+                    told(self._partition, batch[-1].offset + 1 - self._start, self._end - self._start)
+        for output in self._outputs.values():
+            difference = await output.rest(self._end, to_the_end=self._to_progress)
+            if difference is not None:
+                return difference
+        return None
+
+    def _check(self) -> None:
+        progress, topics = self._stored.progress, self._settings.topics
+        if progress.partition_count != topics.partitions:
+            raise NotAuditable(
+                f"it was written for {progress.partition_count} partitions, topics.partitions says {topics.partitions}"
+            )
+        if self._end > progress.next_offset:
+            raise NotAuditable(f"it is processed up to input offset {progress.next_offset}, not yet up to {self._end}")
+        if self._report.first > self._end:
+            raise NotAuditable(f"there is nothing from input offset {self._report.first} up to {self._end}")
+        if not self._whole and self._start >= self._end:
+            raise NotAuditable(f"the input before offset {self._bounds.first} is gone: retention or a reset removed it")
+
+    def _ahead_of_input(self) -> Difference:
+        return Difference(
+            self._settings.topics.changelog,
+            self._partition,
+            self._stored.progress_offset,
+            None,
+            "progress",
+            f"at most {self._bounds.end}, where the input ends",
+            f"next offset {self._stored.progress.next_offset}",
+        )
+
+    async def _open_outputs(self, stack: AsyncExitStack) -> None:
+        """Only now: what was committed when the progress was read lies before where the outputs end now."""
+        topics = self._settings.topics
+        for role, topic in (
+            ("actions", topics.actions),
+            ("metrics", topics.metrics),
+            ("dead_letters", topics.dead_letters),
+        ):
+            bounds = await self._logs.bounds(topic, self._partition)
+            batches = self._logs.records(topic, self._partition, bounds.first, bounds.end)
+            cut = bounds.first > 0
+            output = CommittedOutput(topic, self._partition, batches, self._report.first, cut=cut)
+            self._outputs[role] = output
+            stack.push_async_callback(output.close)
+            if not await output.begin():
+                output.start = self._end
+                self._report.notes.append(f"{topic} holds nothing any more: not compared")
+            elif output.start > self._report.first:
+                self._report.notes.append(f"{topic} is compared from input offset {output.start} on, where it begins")
+
+    async def _take(self, records: Sequence[InputRecord]) -> Difference | None:
+        while records:
+            self._enter(records[0].offset)
+            until = self._boundaries[0] if self._boundaries else self._end
+            length = bisect_left(records, until, key=lambda record: record.offset)
+            piece, records = records[:length], records[length:]
+            difference = await (self._compare(piece) if self._whole else self._follow(piece))
+            if difference is not None:
+                return difference
+        return None
+
+    def _enter(self, offset: int) -> None:
+        """Take the fold of the era that the offset lies in, with the state as it is there."""
+        if self._fold is not None and not (self._boundaries and self._boundaries[0] <= offset):
+            return
+        while self._boundaries and self._boundaries[0] <= offset:
+            self._boundaries.pop(0)
+        eras = self._stored.eras
+        self._era = next((era for era in reversed(eras) if era.first_offset <= offset), None)
+        until = self._boundaries[0] if self._boundaries else self._end
+        self.assumed |= self._era is None
+        fold = era_fold(self._era, self._settings, self._partition)
+        self._report.notes += era_notes(self._era, until)
+        if not self._whole and fold.shared_model is not None:
+            raise NotAuditable(
+                f"the input begins at offset {self._bounds.first}, and with quality.scope = shared every session "
+                "depends on what was before"
+            )
+        if self._fold is not None:
+            for key, value in self._state.items():
+                fold.restore(key, value)
+            fold.restored(self._fold.marks())
+        self._fold = fold
+        limits = fold.rules.settings.engine
+        self._decoder = EventDecoder(Limits(limits.max_event_bytes, limits.max_event_depth))
+
+    async def _compare(self, records: Sequence[InputRecord]) -> Difference | None:
+        """Fold the records and compare what they give: the difference at the lowest input offset."""
+        fold = self._fold
+        assert fold is not None
+        fold.process(records, self._replayed)
+        self._last = records[-1]
+        for key, value in fold.changes():
+            if value is None:
+                self._state.pop(key, None)
+            elif key[:1] != Kind.ERA.value:
+                self._state[key] = value
+        fold.tally()
+        fold.diary()
+        found = []
+        for role, given in self._replayed.of.items():
+            difference = await self._outputs[role].compare(given)
+            if difference is not None:
+                found.append(difference)
+            given.clear()
+        return min(found, key=lambda difference: difference.input_offset or 0, default=None)
+
+    async def _follow(self, records: Sequence[InputRecord]) -> Difference | None:
+        """The same for the sessions that are known from their beginning, one record at a time."""
+        fold, decoder = self._fold, self._decoder
+        assert fold is not None
+        assert decoder is not None
+        for record in records:
+            try:
+                session_id = decoder.decode(record.value, record.key, is_msgpack(record.headers)).session_id
+            except InvalidRecord:
+                session_id = ""
+            if session_id and session_id not in self._followed and not await self._begins(record.offset, session_id):
+                self._report.passed_over += 1
+                self._passed_over.add(session_id)
+                fold.stream_time_ms = max(fold.stream_time_ms, -1 if record.timestamp is None else record.timestamp)
+                self._last = record
+                for output in self._outputs.values():
+                    if await output.at(record.offset) is not None:
+                        output.pass_over()
+                continue
+            difference = await self._compare([record])
+            if difference is not None:
+                return difference
+        return None
+
+    async def _begins(self, offset: int, session_id: str) -> bool:
+        """Whether the committed answer says that there was no such session before."""
+        answer = await self._outputs["actions"].at(offset)
+        if answer is None or answer.value is None or answer.key != session_id.encode():
+            return False
+        try:
+            action = decode_action(answer.value, msgpack=is_msgpack(answer.headers))
+        except msgspec.DecodeError:
+            return False
+        if action.step != (1 if action.error is msgspec.UNSET else 0):
+            return False
+        self._followed.add(session_id)
+        self._passed_over.discard(session_id)
+        return True
+
+    def _compare_changelog(self) -> Difference | None:
+        """The progress record, and the state where all of it was derived again."""
+        if not self._to_progress or self._untouched:
+            return None
+        place = self._settings.topics.changelog, self._partition
+        difference = None
+        if self._last is not None:
+            anchor = self._last.offset, anchor_hash(self._last)
+            marks = self._fold.marks() if self._whole and self._fold is not None and self._era is not None else None
+            difference = compare_progress(place, self._stored, anchor, marks)
+        if difference is not None or not self._whole:
+            return difference
+        if not self._stored.whole:
+            self._report.notes.append(f"{place[0]} is cut at its beginning: the state was not compared")
+            return None
+        difference = compare_state(place, self._state, self._stored.state)
+        if difference is None:
+            self._report.compared["state"] = len(self._state)
+        return difference

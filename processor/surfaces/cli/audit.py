@@ -1,0 +1,104 @@
+"""``creative-feedback audit``: is what is committed what the input gives?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, cast
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from processor.config import Settings
+from processor.errors import ConfigError, Refused
+from processor.surfaces.audit import CANNOT, DIFFERENT, AuditReport, Span, Told, audit_partition
+from processor.surfaces.cli.event_loop import run_async
+from processor.surfaces.cli.exits import Difference
+from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
+from processor.surfaces.ports import Kafka
+
+
+def audit(
+    ctx: typer.Context,
+    *,
+    partition: Annotated[
+        list[int] | None,
+        typer.Option("--partition", min=0, help="Only this partition; may be repeated.", show_default=False),
+    ] = None,
+    start: Annotated[
+        int, typer.Option("--from", min=0, metavar="OFFSET", help="Compare from this input offset on.")
+    ] = 0,
+    end: Annotated[
+        int | None,
+        typer.Option(
+            "--to",
+            min=0,
+            metavar="OFFSET",
+            help="Compare up to this input offset, without it. By default up to what each partition has committed "
+            "when it is looked at, and then state and progress too.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Derive committed output again from the committed input, and say equal, or where it is different.
+
+    Actions, metrics and dead letters are compared in key, value and headers, the changelog in every record. The
+    settings of the time are read from the changelog; the given ones say where the topics are, and stand in (which is
+    said) for what an early version did not record. Processors may go on meanwhile; nothing is written.
+
+    Exits 0 where all is equal, 1 at a difference, 3 where something cannot be audited.
+
+    Example: creative-feedback audit --config production.toml --partition 3 --from 120000
+    """
+    settings = gather_settings(config, overrides)
+    partitions = _partitions(partition, settings)
+    if end is not None and end <= start:
+        raise ConfigError(f"--to {end}: must be greater than --from {start}")
+    with _progress() as told:
+        report = run_async(_audited(cast(Kafka, ctx.obj), settings, partitions, Span(start, end), told))
+    if as_json:
+        sys.stdout.buffer.write(report.to_json() + b"\n")
+        sys.stdout.flush()
+    else:
+        print(report.summary())
+    if report.verdict == DIFFERENT:
+        raise Difference(report.worst())
+    if report.verdict == CANNOT:
+        raise Refused(report.worst())
+
+
+def _partitions(asked: list[int] | None, settings: Settings) -> list[int]:
+    count = settings.topics.partitions
+    for number in asked or ():
+        if number >= count:
+            raise ConfigError(f"--partition {number}: topics.partitions is {count}, so the last one is {count - 1}")
+    return sorted(set(asked)) if asked else list(range(count))
+
+
+async def _audited(kafka: Kafka, settings: Settings, partitions: list[int], span: Span, told: Told) -> AuditReport:
+    async with kafka.logs(settings) as logs:
+        return AuditReport([await audit_partition(logs, settings, number, span, told) for number in partitions])
+
+
+@contextmanager
+def _progress() -> Iterator[Told]:
+    """A bar per partition on stderr, where that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _partition, _done, _total: None
+        return
+    bars: dict[int, int] = {}
+    columns = "partition {task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+
+        def show(partition: int, done: int, total: int) -> None:
+            if partition not in bars:
+                bars[partition] = progress.add_task(str(partition))
+            progress.update(bars[partition], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield show
