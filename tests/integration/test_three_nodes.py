@@ -6,8 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiokafka.structs import BrokerMetadata
 
 from processor.backends.embedded import EmbeddedKafka
+from processor.backends.embedded.ports import free_ports
+from processor.backends.kafka.connection import Connection
+from processor.config import load_settings
 from tests.faults.campaign import brokers
 from tests.faults.campaign.brokers import PARTITIONS, scene
 from tests.faults.campaign.report import Tally
@@ -97,3 +101,20 @@ async def test_without_two_of_three_nodes_nothing_goes_on_and_nothing_is_lost(
         await written
         await made.progress()
         await made.stage.proven()
+
+
+async def test_a_client_whose_known_brokers_are_all_gone_asks_the_bootstrap_servers_again(
+    three_nodes: EmbeddedKafka,
+) -> None:
+    """Learned while two nodes were away, the third may be the only one it knows, and the next to go."""
+    settings = load_settings(None, {}, {"kafka.bootstrap_servers": three_nodes.bootstrap_servers})
+    connection = Connection(settings.kafka, "forgotten")
+    await connection.open()
+    try:
+        [port] = free_ports(1)
+        connection.client.cluster._brokers = {9: BrokerMetadata(9, "127.0.0.1", port, None)}
+        await connection.refresh()
+        assert {broker.nodeId for broker in connection.client.cluster.brokers()} == {1, 2, 3}
+        assert await connection.coordinator("group", "any") in (1, 2, 3)
+    finally:
+        await connection.close()

@@ -187,6 +187,28 @@ class SecuredClient(AIOKafkaClient):
             # A cluster that does not know its brokers yet is asked again over this connection.
             self._conns["bootstrap", ConnectionGroup.DEFAULT] = connection
 
+    async def _metadata_update(self, cluster_metadata: Any, topics: Any) -> bool:
+        """KIP-899: where no broker that it knows answers, the bootstrap servers are asked again.
+
+        Brokers tell only of those that are there: learned in an outage, that may be one, which may be the next to go.
+        """
+        if await super()._metadata_update(cluster_metadata, topics):  # type: ignore[no-untyped-call]
+            return True
+        known = {(broker.host, broker.port) for broker in self.cluster.brokers()}
+        for host, port, _ in self.hosts:
+            if (host, port) in known:
+                continue
+            with contextlib.suppress(OSError, TimeoutError, KafkaError):
+                connection = await self._opened(host, port)
+                try:
+                    metadata = await connection.send(MetadataRequest(list(topics) if topics else None))
+                finally:
+                    await _closed(connection)
+                if metadata.brokers:
+                    cluster_metadata.update_metadata(metadata)
+                    return True
+        return False
+
     async def _get_conn(
         self, node_id: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT, no_hint: bool = False
     ) -> SecuredConnection | None:
