@@ -125,11 +125,12 @@ class Stage:
         O1, O2, O3, O5; with ``inputs`` O7; with a live reader O6.
         """
         await self.drained()
-        for instance in self.instances:
-            if not instance.ended:
-                instance.signal(signal.SIGTERM)
-                code = await instance.wait()
-                assert code == 0, f"seed {self.seed}: {instance.name} ended with {code}\n{self.told()}"
+        running = [instance for instance in self.instances if not instance.ended]
+        for instance in running:
+            instance.signal(signal.SIGTERM)
+        for instance in running:
+            code = await instance.wait()
+            self.expect(code == 0, f"{instance.name} ended with {code}")
         self._save()
         sent = self.load.acknowledged if inputs else None
         found, compared = await self._differences(sent)

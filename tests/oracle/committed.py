@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+
+ASK_AGAIN_S = 0.05
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -77,11 +82,40 @@ async def read_topic(bootstrap_servers: str, topic: str) -> Log:
     )
 
 
-async def _log_ends(bootstrap_servers: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+async def settled(bootstrap_servers: str, topics: Sequence[str], timeout_s: float) -> None:
+    """Wait until no transaction is open in these topics that is open now, but no longer than this."""
+    async with AsyncExitStack() as stack:
+        everything, committed = [
+            await stack.enter_async_context(_looking(bootstrap_servers, isolation))
+            for isolation in ("read_uncommitted", "read_committed")
+        ]
+        await everything._client.force_metadata_update()
+        partitions = [
+            TopicPartition(topic, number) for topic in topics for number in everything.partitions_for_topic(topic) or ()
+        ]
+        ends = await everything.end_offsets(partitions)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    stable = await committed.end_offsets(partitions)
+                    if all(stable[tp] >= end for tp, end in ends.items()):
+                        return
+                    await asyncio.sleep(ASK_AGAIN_S)  # a broker tells nobody that a transaction has ended
+
+
+@asynccontextmanager
+async def _looking(bootstrap_servers: str, isolation: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, isolation_level=isolation, enable_auto_commit=False
+    )
     await consumer.start()
     try:
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        return ends
+        yield consumer
     finally:
         await consumer.stop()
+
+
+async def _log_ends(bootstrap_servers: str, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+    async with _looking(bootstrap_servers, "read_uncommitted") as consumer:
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends

@@ -11,11 +11,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from processor.config import Settings
 from schemas.progress import BARRIER_KEY, PROGRESS_KEY, Progress, decode_progress
-from tests.oracle.committed import Headers, Log, LoggedRecord, read_topic
+from tests.oracle.committed import Headers, Log, LoggedRecord, read_topic, settled
 from tests.oracle.replay import Expected, Output, replay
 
 SHOWN_BYTES = 300
-MARKERS_S = 10.0
+SETTLED_S = 10.0
 
 # partition -> (offset, key, value) that the producer got acknowledged
 Acknowledged = Mapping[int, Sequence[tuple[int, bytes | None, bytes | None]]]
@@ -53,13 +53,10 @@ async def committed_logs(settings: Settings, *, quiet: bool = True) -> dict[str,
     """All five topics by name; ``quiet`` waits a while for transactions that are about to end."""
     servers, topics = settings.kafka.bootstrap_servers, settings.topics
     names = (topics.state, topics.actions, topics.metrics, topics.dead_letters, topics.changelog)
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + (MARKERS_S if quiet else 0.0)
-    while True:
-        logs = dict(zip(names, await asyncio.gather(*(read_topic(servers, name) for name in names)), strict=True))
+    if quiet:
         # A commit is answered when it is decided; its markers follow. One that never ends stays for O5 to tell.
-        if all(log.stable_end == log.log_end for log in logs.values()) or loop.time() >= deadline:
-            return logs
+        await settled(servers, names, SETTLED_S)
+    return dict(zip(names, await asyncio.gather(*(read_topic(servers, name) for name in names)), strict=True))
 
 
 def compare(

@@ -15,7 +15,7 @@ from tests.faults.instance import Instance
 from tests.faults.points import POINTS, STARTING_STEPS, Fault
 from tests.faults.stage import Stage, stage
 
-RATE = 400.0  # events a second: every commit has something to commit, and the machine has time for the faults
+RATE = 200.0  # events a second: every commit has something to commit, and the machine has time for the faults
 PARTITIONS = 6
 WORKERS = ("one", "two", "three")
 
@@ -38,6 +38,7 @@ async def kills(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -
         "topics.replication_factor": len(kafka.nodes),
         "engine.session_timeout_ms": 1_000,
         "engine.transaction_timeout_ms": 1_000,
+        "engine.commit_interval_ms": 40,
     }
     names = WORKERS[: 2 + part.number // 2 % 2]
     servers, seed = kafka.bootstrap_servers, part.own_seed

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from processor.backends.embedded import EmbeddedKafka
 from tests.faults.campaign.brokers import broker_faults
+from tests.faults.campaign.doubts import doubts
 from tests.faults.campaign.kills import kills
 from tests.faults.campaign.report import Tally
 from tests.faults.campaign.rounds import Kind, Round
@@ -23,8 +24,6 @@ async def _broker_faults(kafka: EmbeddedKafka, folder: Path, part: Round, tally:
 
 
 async def _doubts(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -> None:
-    from tests.faults.campaign.doubts import doubts
-
     await doubts(kafka.bootstrap_servers, folder, part.faults, part.own_seed, tally)
 
 

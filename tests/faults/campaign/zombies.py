@@ -14,7 +14,7 @@ from tests.faults.instance import Instance
 from tests.faults.points import Fault
 from tests.faults.stage import Stage, stage
 
-RATE = 400.0
+RATE = 200.0
 PARTITIONS = 6
 WORKERS = ("one", "two", "three")
 
@@ -36,6 +36,7 @@ async def zombies(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally)
         "topics.replication_factor": len(kafka.nodes),
         "engine.session_timeout_ms": 1_000,
         "engine.transaction_timeout_ms": 1_000,
+        "engine.commit_interval_ms": 40,
     }
     names = WORKERS[: 2 + part.number // 2 % 2]
     servers, seed = kafka.bootstrap_servers, part.own_seed
