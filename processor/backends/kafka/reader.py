@@ -204,7 +204,7 @@ class Reader:
 
     async def _fetch(self, leader: int, partitions: list[int]) -> None:
         cursors = {partition: self._cursors[partition] for partition in partitions if partition in self._cursors}
-        pause_s = 0.0
+        pause_s, stale = 0.0, False
         try:
             reply = await self._connection.send(
                 leader,
@@ -228,8 +228,7 @@ class Reader:
         except (NotSent, InDoubt) as error:
             log.info("fetch of %s from node %d: %s", self._topic, leader, error)
             self._failures += 1
-            pause_s = min(MAX_PAUSE_S, 0.025 * 2 ** min(self._failures, 6))
-            await self._connection.refresh()
+            pause_s, stale = min(MAX_PAUSE_S, 0.025 * 2 ** min(self._failures, 6)), True
         except Refused as refused:
             self.failure = refused
             self._wake()
@@ -240,6 +239,9 @@ class Reader:
             with contextlib.suppress(asyncio.CancelledError):
                 if pause_s:
                     await asyncio.sleep(pause_s)
+                if stale:
+                    # After the pause: a leader elected meanwhile is asked next, not the lost one once more.
+                    await self._connection.refresh()
             self._busy.pop(leader, None)
             self._changed.set()
 
