@@ -103,6 +103,13 @@ def declare_topics(
         "a record from far ahead would expire every session of its partition",
     )
 
+    stamped = Requirement(
+        "message.timestamp.type",
+        "equals",
+        "LogAppendTime",
+        "the broker refuses records from a worker whose clock is ahead, and its retention believes their times",
+    )
+
     def topic(role: Role, key: str, value: str, *needs: Requirement, **created_with: str) -> Topic:
         return Topic(
             role=role,
@@ -126,15 +133,16 @@ def declare_topics(
             retention_ms=week,
             max_message_bytes=str(input_max_bytes),
         ),
-        topic("actions", "session_id", "Action", appended, fits, retention_ms=week),
-        topic("metrics", "session_id", "Metric", appended, fits, retention_ms=week),
-        topic("dead_letters", "the input's key", "the input's bytes", appended, fits, retention_ms=month),
+        topic("actions", "session_id", "Action", appended, fits, stamped, retention_ms=week),
+        topic("metrics", "session_id", "Metric", appended, fits, stamped, retention_ms=week),
+        topic("dead_letters", "the input's key", "the input's bytes", appended, fits, stamped, retention_ms=month),
         topic(
             "changelog",
             "record kind + session_id",
             "state and progress records",
             compacted,
             fits,
+            stamped,
             # A restore reads what is not compacted yet: small segments and an eager cleaner keep that short.
             segment_bytes=str(64 * 1024 * 1024),
             min_cleanable_dirty_ratio="0.2",
