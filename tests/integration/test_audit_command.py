@@ -1,0 +1,187 @@
+"""``creative-feedback audit`` on Apache Kafka: equal while and after processors work, and every doubt by name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from processor.backends.embedded import EmbeddedKafka
+from processor.config import Settings
+from tests.faults.instance import ROOT, Instance
+from tests.faults.points import Fault
+from tests.faults.stage import Stage, stage
+from tests.integration.command import environment_of
+from tests.integration.foreign import delete_records
+
+pytestmark = pytest.mark.timeout(150)
+
+EQUAL, DIFFERENT, CANNOT = 0, 1, 3
+AUDIT_S = 60.0
+PARTITIONS = 2
+
+
+class Audited(NamedTuple):
+    """How the command ended: exit code, its JSON, its last line on stderr."""
+
+    code: int
+    report: dict[str, Any]
+    line: str
+
+    def partition(self, number: int) -> dict[str, Any]:
+        found: dict[str, Any] = self.report["partitions"][number]
+        return found
+
+
+async def audit(settings: Settings, *arguments: str) -> Audited:
+    """The command as a process of its own, under the names of ``settings``."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "processor.app", "audit", "--json", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, **environment_of(settings)},
+    )
+    try:
+        async with asyncio.timeout(AUDIT_S):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    assert out, err.decode()
+    return Audited(process.returncode, json.loads(out), (err.decode().splitlines() or [""])[-1])
+
+
+async def expect_equal(settings: Settings, *arguments: str) -> Audited:
+    audited = await audit(settings, *arguments)
+    assert audited.code == EQUAL, audited
+    assert audited.report["verdict"] == "equal"
+    assert audited.line == ""
+    return audited
+
+
+async def stopped(instance: Instance) -> None:
+    instance.signal(signal.SIGTERM)
+    assert await instance.wait() == 0, instance.told()
+
+
+async def test_equal_while_processors_work_and_after_one_was_killed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=41, partitions=PARTITIONS) as scenario:
+        one, two = await scenario.start("one"), await scenario.start("two")
+        await scenario.working(one, two)
+        scenario.load.begin(300.0)
+        under_load = await expect_equal(scenario.settings)
+        assert under_load.report["events"] > 0
+
+        # Killed with everything written and nothing decided: what it left open is waited for, then not there.
+        two.plan(Fault("before end", 3, "kill"))
+        assert await two.wait() == -signal.SIGKILL
+        later = await expect_equal(scenario.settings)
+        assert later.report["events"] >= under_load.report["events"]
+
+        await scenario.drained()
+        await stopped(one)
+        whole = await expect_equal(scenario.settings)
+    assert whole.report["events"] == scenario.load.count
+    compared = whole.report["compared"]
+    assert compared["actions"] > compared["metrics"] > compared["dead_letters"] > 0
+    assert compared["state"] > 0
+    for number, end in scenario.load.ends().items():
+        assert (whole.partition(number)["first"], whole.partition(number)["end"]) == (0, end)
+
+
+async def test_a_foreign_record_is_named_with_partition_offset_and_both_values(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=42, partitions=PARTITIONS) as scenario:
+        one = await scenario.start("one")
+        await scenario.load.send(600)
+        await scenario.drained()
+        actions = scenario.settings.topics.actions
+        async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer:
+            foreign = await producer.send_and_wait(
+                actions, b"not ours", b"somebody", 1, headers=[("source.offset", b"7")]
+            )
+        await scenario.load.send(600)
+        await scenario.drained()
+        await stopped(one)
+
+        different = await audit(scenario.settings)
+        assert different.code == DIFFERENT
+        assert [one["verdict"] for one in different.report["partitions"]] == ["equal", "different"]
+        found = different.partition(1)["difference"]
+        assert (found["topic"], found["partition"], found["offset"]) == (actions, 1, foreign.offset)
+        assert (found["what"], found["expected"], found["found"]) == ("surplus", None, "not ours")
+        assert different.line == (
+            f"creative-feedback: {actions}-1 offset {foreign.offset} (input offset 7): a record too many: replay gives "
+            "nothing, committed is not ours"
+        )
+        assert (await expect_equal(scenario.settings, "--partition", "0")).partition(0)["partition"] == 0
+        until = str(different.partition(1)["events"] // 2)
+        assert (await audit(scenario.settings, "--partition", "1", "--to", "1" + until * 3)).code == CANNOT
+
+
+def changed(scenario: Stage, **loop: Any) -> None:
+    """Instances started from now on behave otherwise."""
+    scenario.settings = msgspec.structs.replace(
+        scenario.settings, loop=msgspec.structs.replace(scenario.settings.loop, **loop)
+    )
+
+
+async def test_settings_changed_midway_are_taken_from_the_log(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=43, partitions=PARTITIONS) as scenario:
+        asked = scenario.settings
+        for recovery_steps in (3, 9, 3):
+            changed(scenario, recovery_steps=recovery_steps)
+            instance = await scenario.start("one")
+            await scenario.load.send(500)
+            await scenario.drained()
+            await stopped(instance)
+        changed(scenario, recovery_steps=77, novelty_high=0.3)
+        audited = await expect_equal(scenario.settings)
+        assert audited.report["events"] == 1_500
+        assert [report["notes"] for report in audited.report["partitions"]] == [[], []]
+        middle = str(scenario.load.ends()[0] // 2)
+        part = await expect_equal(asked, "--partition", "0", "--from", middle)
+        assert part.partition(0)["first"] == int(middle)
+        assert "state" in part.partition(0)["compared"]
+
+
+async def test_behind_retention_what_can_be_known_is_compared_and_the_rest_is_named(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=44, partitions=PARTITIONS) as scenario:
+        one = await scenario.start("one")
+        await scenario.load.send(600)
+        first = scenario.load.ends()[0]
+        for number in range(30):
+            value = msgspec.json.encode({"session_id": "late", "state": {"novelty": number / 30}})
+            await scenario.load.send_raw(0, b"late", value)
+        await scenario.load.send(300)
+        await scenario.drained()
+        await stopped(one)
+        topics, servers = scenario.settings.topics, kafka.bootstrap_servers
+        await delete_records(servers, topics.state, {0: first})
+        await delete_records(servers, topics.metrics, {1: 20})
+
+        audited = await expect_equal(scenario.settings)
+        cut, whole = audited.report["partitions"]
+        assert cut["first"] == first
+        assert cut["events"] == scenario.load.ends()[0] - first
+        assert cut["compared"]["actions"] >= 30
+        assert cut["passed_over"] > 0
+        assert cut["sessions_passed_over"] > 0
+        assert "state" not in cut["compared"]
+        assert whole["passed_over"] == 0
+        assert [note.split(" is compared from")[0] for note in whole["notes"]] == [topics.metrics]
