@@ -17,7 +17,7 @@ from msgspec import Struct
 from topology.dataflow import Topology
 from topology.topics import Role
 
-Party = Literal["processor", "topics", "producer", "reader"]
+Party = Literal["processor", "topics", "producer", "reader", "auditor"]
 PARTIES: Final[tuple[Party, ...]] = get_args(Party)
 ResourceType = Literal["topic", "group", "transactional-id"]
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
@@ -27,12 +27,14 @@ PARTY_MEANING: Final[Mapping[Party, str]] = {
     "topics": "the topics job (`creative-feedback topics plan|apply|check`)",
     "producer": "who writes state events and follows the actions (TORI, `creative-feedback simulate`)",
     "reader": "who reads actions, metrics and dead letters",
+    "auditor": "the auditor (`creative-feedback audit`)",
 }
 DEFAULT_PRINCIPALS: Final[Mapping[Party, str]] = {
     "processor": "User:creative-feedback",
     "topics": "User:creative-feedback-topics",
     "producer": "User:tori",
     "reader": "User:creative-feedback-reader",
+    "auditor": "User:creative-feedback-auditor",
 }
 
 
@@ -83,6 +85,11 @@ def acls(topology: Topology, application_id: str) -> dict[Party, tuple[Acl, ...]
             on("actions", "Read", "the answers are followed, unless by `simulate --open-loop`"),
         ),
         "reader": tuple(on(role, "Read", "committed output is read") for role in outputs),
+        "auditor": (
+            on("state", "Read", "events are processed again"),
+            *(on(role, "Read", "committed output is compared") for role in outputs),
+            on("changelog", "Read", "state, progress and the settings of the time are looked up"),
+        ),
     }
 
 

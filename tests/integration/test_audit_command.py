@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaProducer
 
 from processor.backends.embedded import EmbeddedKafka
 from processor.config import Settings
-from tests.faults.instance import ROOT, Instance
+from tests.faults.fork_server import ROOT
+from tests.faults.instance import Instance
 from tests.faults.points import Fault
 from tests.faults.stage import Stage, stage
 from tests.integration.command import environment_of

@@ -93,7 +93,8 @@ def show_acls(
 ) -> None:
     """Print the fewest ACLs that each role needs, as kafka-acls.sh commands; needs no broker.
 
-    The roles are the processor, the topics job, the producer of state events and the readers of the output.
+    The roles are the processor, the topics job, the producer of state events, the readers of the output and the
+    auditor.
     """
     settings = gather_settings(config, overrides)
     if principal is not None and not all(principal.partition(":")):

@@ -29,10 +29,21 @@ def test_the_processor_writes_no_input_and_changes_no_topic() -> None:
     assert {name for name, operation in operations if operation == "Write"} == {"act", "met", "dead", "log", "app-"}
 
 
-def test_only_the_processor_and_the_topics_job_touch_the_changelog() -> None:
-    assert {party for party, allowed in DECLARED.items() if any(acl.name == "log" for acl in allowed)} == {
-        "processor",
-        "topics",
+def test_only_the_processor_and_the_topics_job_write_the_changelog() -> None:
+    def parties(*operations: str) -> set[str]:
+        return {
+            party
+            for party, allowed in DECLARED.items()
+            if any(acl.name == "log" and (not operations or acl.operation in operations) for acl in allowed)
+        }
+
+    assert parties("Write", "Create", "AlterConfigs") == {"processor", "topics"}
+    assert parties() == {"processor", "topics", "auditor"}
+
+
+def test_the_auditor_reads_everything_and_does_nothing_else() -> None:
+    assert {(acl.resource, acl.name, acl.operation) for acl in DECLARED["auditor"]} == {
+        ("topic", name, "Read") for name in ("in", "act", "met", "dead", "log")
     }
 
 

@@ -14,10 +14,10 @@ def test_every_role_is_printed_with_a_principal_of_its_own(capfd: pytest.Capture
     ended = run_command(capfd, "topics", "acls")
     assert ended.code == 0
     headings = [line for line in ended.out.splitlines() if line.startswith("# ")]
-    assert len(headings) == 4
+    assert len(headings) == 5
     commands = [shlex.split(line) for line in ended.out.splitlines() if line.startswith("kafka-acls.sh ")]
     principals = {command[command.index("--allow-principal") + 1] for command in commands}
-    assert len(principals) == 4
+    assert len(principals) == 5
     assert not any("--command-config" in command for command in commands)
 
 
