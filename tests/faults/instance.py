@@ -44,7 +44,7 @@ class Instance:
         plan = {"settings": settings, "faults": list(faults), "patience_s": patience_s}
         self._plan.write_bytes(msgspec.json.encode(plan))
         self.log_file = folder / f"{name}.log"
-        self._pid = 0
+        self._pid = 0  # not started
         self._code: int | None = None
         self._stdin = -1
         self._reading: asyncio.Task[None]
@@ -83,8 +83,8 @@ class Instance:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless the process has gone."""
-        if not self.ended:
-            os.kill(self.pid, number)
+        if self._pid and not self.ended:  # 0 would mean ourselves
+            os.kill(self._pid, number)
 
     def plan(self, fault: Fault) -> None:
         """Plan one fault more, counted from when the instance reads this."""
@@ -95,24 +95,30 @@ class Instance:
         self._say(b"go")
 
     def _say(self, line: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has gone; whoever waits for the effect is told so
-            os.write(self._stdin, line + b"\n")
+        if self._stdin >= 0:
+            with contextlib.suppress(BrokenPipeError):  # it has gone; whoever waits for the effect is told so
+                os.write(self._stdin, line + b"\n")
 
     async def wait(self) -> int:
         """The exit code, once the process has ended and its journal is read."""
         async with asyncio.timeout(WAIT_S):
             await self._reading
             await self._dying
-        if self._stdin >= 0:
-            os.close(self._stdin)
-            self._stdin = -1
+        self.hang_up()
         assert self._code is not None
         return self._code
 
     async def kill(self) -> None:
-        """SIGKILL, whatever state it is in."""
-        self.signal(signal.SIGKILL)
-        await self.wait()
+        """SIGKILL, whatever state it is in; nothing where it never started."""
+        if self._pid:
+            self.signal(signal.SIGKILL)
+            await self.wait()
+
+    def hang_up(self) -> None:
+        """Close its standard input: it ends, if it has not."""
+        if self._stdin >= 0:
+            os.close(self._stdin)
+            self._stdin = -1
 
     async def line(self, what: str, where: Callable[[Line], bool] = lambda _: True, *, after: int = 0) -> Line:
         """The first journal line from index ``after`` on that fits; waits for it."""
