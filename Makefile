@@ -9,10 +9,10 @@ DURATION ?=
 DEMO     := $(if $(DURATION),--duration $(DURATION),)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench audit lock clean
+.PHONY: help install demo test test-secure lint bench audit lock clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 install: $(STAMP) ## everything into .venv, from the lock file with its hashes; nothing to do when nothing changed
 
@@ -30,6 +30,9 @@ demo: install ## embedded Kafka, simulator, two workers and a live view; make de
 
 test: install ## all tests
 	$(BIN)/python -m pytest
+
+test-secure: install ## the same, with every client under test behind Kafka's authorizer: SCRAM over TLS, the printed ACLs
+	$(BIN)/python -m pytest --secure
 
 lint: install ## style, types, import rules
 	$(BIN)/ruff check .
