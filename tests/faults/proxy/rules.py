@@ -48,7 +48,6 @@ class Rule:
         error_code: int = 0,
     ) -> None:
         assert action != "answer" or (direction == "request" and error_code), "answer a request, with an error code"
-        assert action != "duplicate" or api != "Produce" or direction == "request"
         self.action: Action = action
         self.direction: Direction = direction
         self.seconds = seconds
