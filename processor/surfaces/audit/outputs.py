@@ -71,7 +71,8 @@ class CommittedOutput:
         """Go to the first record to be compared; false where the log, being cut, has nothing any more."""
         while (record := await self._next()) is not None:
             source = source_of(record)
-            if source is None or source >= self.start:
+            # One that says no source stands nowhere: before the range it is not ours to judge.
+            if (source is None and self.start == 0) or (source is not None and source >= self.start):
                 break
             self._waiting.pop()
         if self._cut:

@@ -15,6 +15,7 @@ import msgspec
 from processor.config import Settings
 from processor.engine.ports import InputRecord
 from processor.engine.task import anchor_hash
+from processor.errors import Refused
 from processor.loop.partition import PartitionFold
 from processor.surfaces.audit.eras import era_fold, era_notes
 from processor.surfaces.audit.outputs import CommittedOutput, ReplayedOutputs
@@ -40,7 +41,7 @@ async def audit_partition(
 ) -> PartitionReport:
     """Compare what ``span`` names with its replay; ``settings`` say where, and how where no era says it.
 
-    Raises `Refused` and `Unreachable` as the logs do; what only this partition lacks is in the report.
+    Raises `Unreachable` as the logs do; what this partition lacks is in the report.
     """
     report = PartitionReport(partition)
     try:
@@ -48,7 +49,7 @@ async def audit_partition(
         bounds = await logs.bounds(settings.topics.state, partition)
         audit = PartitionAudit(logs, settings, span, report, stored, bounds)
         difference = await audit.run(told)
-    except NotAuditable as error:
+    except Refused as error:
         report.verdict, report.reason = CANNOT, str(error)
         return report
     if difference is not None:
@@ -107,11 +108,13 @@ class PartitionAudit:
         self._check()
         if self._stored.progress.next_offset > self._bounds.end:
             return self._ahead_of_input()
-        async with AsyncExitStack() as stack:
-            await self._open_outputs(stack)
-            difference = await self._compare_outputs(told)
-        self._report.sessions_passed_over = len(self._passed_over)
-        self._report.compared = {role: output.compared for role, output in self._outputs.items()}
+        try:
+            async with AsyncExitStack() as stack:
+                await self._open_outputs(stack)
+                difference = await self._compare_outputs(told)
+        finally:
+            self._report.sessions_passed_over = len(self._passed_over)
+            self._report.compared = {role: output.compared for role, output in self._outputs.items()}
         return self._compare_changelog() if difference is None else difference
 
     async def _compare_outputs(self, told: Told | None) -> Difference | None:
@@ -122,7 +125,6 @@ class PartitionAudit:
                     difference = await self._take(batch[start : start + SLICE_RECORDS])
                     if difference is not None:
                         return difference
-                self._report.events += len(batch)
                 if told is not None and batch:
                     told(self._partition, batch[-1].offset + 1 - self._start, self._end - self._start)
         for output in self._outputs.values():
@@ -182,6 +184,7 @@ class PartitionAudit:
             length = bisect_left(records, until, key=lambda record: record.offset)
             piece, records = records[:length], records[length:]
             difference = await (self._compare(piece) if self._whole else self._follow(piece))
+            self._report.events += len(piece)
             if difference is not None:
                 return difference
         return None
@@ -196,6 +199,7 @@ class PartitionAudit:
         self._era = next((era for era in reversed(eras) if era.first_offset <= offset), None)
         until = self._boundaries[0] if self._boundaries else self._end
         self.assumed |= self._era is None
+        self._report.end = offset  # so far, should this be as far as it goes
         fold = era_fold(self._era, self._settings, self._partition)
         self._report.notes += era_notes(self._era, until)
         if not self._whole and fold.shared_model is not None:
@@ -207,6 +211,7 @@ class PartitionAudit:
             for key, value in self._state.items():
                 fold.restore(key, value)
             fold.restored(self._fold.marks())
+        self._report.end = self._end
         self._fold = fold
         limits = fold.rules.settings.engine
         self._decoder = EventDecoder(Limits(limits.max_event_bytes, limits.max_event_depth))

@@ -75,6 +75,13 @@ async def test_a_range_is_compared_without_state() -> None:
     assert "state" not in report.compared
 
 
+async def test_a_range_behind_a_foreign_record_is_not_troubled_by_it() -> None:
+    topics = processed()
+    change(20, headers=())(topics.actions)
+    assert (await audited(topics)).verdict == "different"
+    await expect_equal(topics, span=Span(100, 300))
+
+
 async def test_a_range_that_is_not_processed_yet_cannot_be_audited() -> None:
     report = await audited(processed((SETTINGS, 400)), span=Span(0, 401))
     assert report.verdict == "cannot"
@@ -297,6 +304,19 @@ async def test_settings_of_a_later_version_cannot_be_audited(text: str) -> None:
     assert (report.reason or "").startswith(
         "the behaviour from input offset 0 on, recorded by version 9.0, cannot be had: "
     )
+
+
+async def test_what_comes_before_an_era_that_cannot_be_had_is_compared() -> None:
+    own = quick(profiles={"selector": "tests.unit.loop.customs:rising"})
+    topics = processed((SETTINGS, 300), (own, 300))
+    at = last_of(topics.changelog, b"e")
+    stored = topics.changelog.records[at].value
+    assert stored is not None
+    change(at, value=stored.replace(b"customs:rising", b"customs:fallen"))(topics.changelog)
+    report = await audited(topics)
+    assert (report.verdict, report.end, report.events) == ("cannot", 300, 300)
+    assert report.compared["actions"] > 250
+    assert "tests.unit.loop.customs:fallen" in (report.reason or "")
 
 
 async def test_functions_of_ones_own_are_imported_and_said() -> None:
