@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -11,10 +12,13 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.structs import TopicPartition
 
 TRANSACTION_TIMEOUT_MS = 60_000
+NON_EMPTY_GROUP = 68
 
 
 @asynccontextmanager
@@ -64,3 +68,21 @@ async def delete_records(bootstrap_servers: str, topic: str, before: Mapping[int
         await client.delete_records(
             {TopicPartition(topic, number): RecordsToDelete(offset) for number, offset in before.items()}
         )
+
+
+async def delete_group(bootstrap_servers: str, group: str) -> None:
+    """Delete a consumer group with its offsets, as soon as the broker counts no member any more."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
+    await client.bootstrap()
+    try:
+        node = await client.coordinator_lookup(CoordinationType.GROUP, group)
+        async with asyncio.timeout(30):
+            while True:
+                reply = await client.send(node, DeleteGroupsRequest([group]))
+                [(_, code, *_)] = reply.results
+                if code == 0:
+                    return
+                assert code == NON_EMPTY_GROUP, f"group {group}: error {code}"
+                await client.force_metadata_update()  # takes its time, and the broker none of ours
+    finally:
+        await client.close()

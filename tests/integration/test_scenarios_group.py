@@ -1,0 +1,146 @@
+"""The group: storms of joins and leaves, a blocked process, twins, time-outs, and the group taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from processor.backends.embedded import EmbeddedKafka
+from tests.faults.points import Fault
+from tests.faults.stage import Stage, stage
+from tests.integration.command import CLUSTER
+from tests.integration.foreign import delete_group
+from tests.integration.strain import SELECTOR, send_strain
+from tests.oracle import read_topic
+
+RATE = 400.0
+BLOCKED_S = 4.0  # more than twice the session time-out of a scenario
+
+
+@pytest.mark.timeout(240)
+async def test_a_rebalance_storm_leaves_no_trace(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """A guest comes and goes, in turn orderly, killed, and killed in the middle of its restore."""
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=501, partitions=6) as scenario:
+        one, two = await scenario.start("one"), await scenario.start("two")
+        await scenario.working(one, two)
+        scenario.load.begin(RATE)
+        for number in range(9):
+            way = number % 3
+            in_restore = [Fault("before read_changelog", 1, "kill")] if way == 2 else []
+            guest = await scenario.start(f"guest-{number}", *in_restore)
+            if way == 2:
+                await guest.wait()
+                continue
+            await guest.line("assigned", lambda line: bool(line["partitions"]))
+            if way == 1:
+                await guest.kill()
+            else:
+                guest.signal(signal.SIGTERM)
+                assert await guest.wait() == 0
+        await scenario.working(one, two)
+        await scenario.proven()
+
+
+async def test_a_blocked_event_loop_loses_its_partitions_and_leaves_no_trace(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """Blocked in the middle of a step for more than the session time-out: what it has computed is nobody's."""
+    strained = {"profiles.selector": SELECTOR}
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=502, settings=strained) as scenario:
+        blocked, heir = await scenario.start("blocked"), await scenario.start("heir")
+        await scenario.working(blocked, heir)
+        scenario.load.begin(RATE)
+        seen = len(blocked.journal)
+        file = await send_strain(scenario.load, tmp_path, "block", min(blocked.works_on()), "block", BLOCKED_S)
+        await scenario.working(heir)
+        scenario.expect(not file.exists(), "nobody was blocked: the test shows nothing")
+        await blocked.line("assigned", after=seen)
+        await scenario.working(blocked, heir)
+        await scenario.proven()
+
+
+async def test_a_static_twin_ends_with_its_name_and_the_other_works(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    static = {"engine.static_membership": True}
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=503, settings=static) as scenario:
+        first = await scenario.start("twin")
+        await scenario.working(first)
+        scenario.load.begin(RATE)
+        second = await scenario.start("twin")
+
+        await scenario.until("one of the twins ended", lambda: bool(first.lines("ended") or second.lines("ended")))
+
+        loser, winner = (first, second) if first.lines("ended") else (second, first)
+        assert await loser.wait() == CLUSTER
+        [ended] = loser.lines("ended")
+        scenario.expect(ended["error"].startswith("InstanceIdInUse: instance id 'twin' is used"), f"{ended}")
+        await scenario.working(winner)
+        await scenario.proven()
+
+
+async def test_a_transaction_past_its_time_out_is_not_committed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """Everything is accepted, heartbeats go on, only EndTxn comes too late: the broker has aborted meanwhile."""
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=504) as scenario:
+        one = await scenario.start("one", Fault("before end", 10, "hold"), patience_s=60.0)
+        await scenario.working(one)
+        scenario.load.begin(RATE)
+        await one.line("fault")
+        late = one.lines("offsets")[-1]["positions"]
+        await until_no_transaction_is_open(scenario)
+
+        one.go()
+
+        refused = await one.line("refused")
+        scenario.expect((refused["step"], refused["error"]) == ("end", "ProducerFenced"), f"{refused}")
+        committed = await one.line("committed", after=one.journal.index(refused))
+        scenario.expect(committed["positions"] != late, "the late transaction was committed")
+        await scenario.proven()
+        scenario.expect(len(one.lines("assigned")) == 1, "it cost the membership")
+
+
+async def until_no_transaction_is_open(scenario: Stage) -> None:
+    """No partition of the actions is held back."""
+    async with asyncio.timeout(30):
+        while True:
+            log = await read_topic(scenario.settings.kafka.bootstrap_servers, scenario.settings.topics.actions)
+            if log.stable_end == log.log_end:
+                return
+
+
+async def test_a_group_deleted_while_nobody_runs_is_not_missed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """The progress record says where to resume; the group's offsets only mirror it."""
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=505) as scenario:
+        one = await scenario.start("one")
+        await scenario.load.send(1_000)
+        await scenario.drained()
+        one.signal(signal.SIGTERM)
+        assert await one.wait() == 0
+        await delete_group(kafka.bootstrap_servers, scenario.settings.engine.application_id)
+        await scenario.load.send(500)
+
+        await scenario.start("one")
+
+        await scenario.proven()
+
+
+async def test_a_group_deleted_under_a_frozen_instance_takes_no_offsets_of_the_old_one(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """Its transaction and its epoch are alive, but the group that comes from its request knows no member."""
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=506) as scenario:
+        fault = Fault("before commit_offsets", 10, "stop")
+        one = await scenario.start("one", fault, patience_s=60.0, transaction_timeout_ms=60_000)
+        await scenario.working(one)
+        scenario.load.begin(RATE)
+        await one.line("fault")
+        # Refused while the member counts, that is until its session time-out is over.
+        await delete_group(kafka.bootstrap_servers, scenario.settings.engine.application_id)
+        one.signal(signal.SIGCONT)
+
+        refused = await one.line("refused")
+
+        scenario.expect((refused["step"], refused["error"]) == ("commit_offsets", "Fenced"), f"{refused}")
+        await scenario.working(one)
+        await scenario.proven()
