@@ -12,7 +12,7 @@ DEMO     := $(if $(DURATION),--duration $(DURATION),)
 .PHONY: help install demo test test-secure lint bench audit lock clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(STAMP) ## everything into .venv, from the lock file with its hashes; nothing to do when nothing changed
 

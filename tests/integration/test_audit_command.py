@@ -22,6 +22,7 @@ from tests.faults.points import Fault
 from tests.faults.stage import Stage, stage
 from tests.integration.command import environment_of
 from tests.integration.foreign import delete_records
+from tests.kafka.locked import as_party
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -44,6 +45,7 @@ class Audited(NamedTuple):
 
 async def audit(settings: Settings, *arguments: str) -> Audited:
     """The command as a process of its own, under the names of ``settings``."""
+    settings = await as_party(settings, "auditor")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "processor.app", "audit", "--json", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
