@@ -144,3 +144,20 @@ async def test_a_group_deleted_under_a_frozen_instance_takes_no_offsets_of_the_o
         scenario.expect((refused["step"], refused["error"]) == ("commit_offsets", "Fenced"), f"{refused}")
         await scenario.working(one)
         await scenario.proven()
+
+
+async def test_a_kill_after_sigterm_leaves_no_trace(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """It wanted to leave in order, with everything written and nothing decided, and was not given the time."""
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=507) as scenario:
+        leaver, stayer = await scenario.start("leaver"), await scenario.start("stayer")
+        await scenario.working(leaver, stayer)
+        scenario.load.begin(RATE)
+        leaver.plan(Fault("before end", 10, "hold"))
+        await leaver.line("fault")
+        leaver.signal(signal.SIGTERM)
+        await leaver.line("stopping")
+
+        await leaver.kill()
+
+        await scenario.working(stayer)
+        await scenario.proven()

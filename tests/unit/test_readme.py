@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import tests
@@ -25,3 +26,12 @@ def test_the_list_of_acls_is_current() -> None:
 def test_the_reference_of_the_settings_is_current() -> None:
     current = replace_block(README, "settings", settings_markdown())
     assert current == README, "run: python -m processor.config README.md"
+
+
+def test_every_test_that_it_names_exists() -> None:
+    folder = Path(tests.__file__).parent
+    files = [file for file in folder.rglob("*.py") if file.name.startswith("test_")]
+    known = {file.name for file in files}
+    known.update(name for file in files for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.M))
+    named = set(re.findall(r"\btest_\w+(?:\.py)?", README))
+    assert named - known == set()

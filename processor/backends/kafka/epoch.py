@@ -34,6 +34,7 @@ from processor.backends.kafka.connection import (
     RETRY_S,
     TRY_AGAIN,
     UNAUTHORIZED,
+    UNKNOWN_SERVER_ERROR,
     Connection,
     NotSent,
     error_name,
@@ -47,8 +48,8 @@ from processor.errors import Fenced, InDoubt, ProcessorError, ProducerFenced, Re
 
 DUPLICATE_SEQUENCE = 46
 TOO_LARGE = frozenset({10, 18})
-# Sequence, transaction state, producer id, abortable: what is wrong is the producer, not the batch of one partition.
-OUT_OF_STEP = frozenset({45, 48, 49, 59, 120})
+# Sequence, transaction state, producer id, abortable, or the broker itself: what is wrong is not the batch.
+OUT_OF_STEP = frozenset({45, 48, 49, 59, 120, UNKNOWN_SERVER_ERROR})
 RETRIABLE_COORDINATION = COORDINATOR_MOVED | TRY_AGAIN | {3}
 BATCH_BYTES = 900 * 1024  # below Kafka's default max.message.bytes of 1 MiB
 
@@ -119,7 +120,7 @@ class TransactionalEpoch:
                 )
             if code in COORDINATOR_MOVED:
                 self._coordinators.clear()
-            elif code not in TRY_AGAIN and code not in FENCED_PRODUCER:
+            elif code not in TRY_AGAIN and code not in FENCED_PRODUCER and code != UNKNOWN_SERVER_ERROR:
                 raise Refused(f"InitProducerId for {self._id!r}: {error_name(code)}")
 
     async def close(self) -> None:

@@ -320,7 +320,7 @@ async def test_a_fenced_producer_is_told_from_a_refused_batch(opened: Opened, co
         await epoch.produce(filled(epoch, 0))
 
 
-@pytest.mark.parametrize("code", [OUT_OF_ORDER, INVALID_TXN_STATE, 49, 59, 120])
+@pytest.mark.parametrize("code", [OUT_OF_ORDER, INVALID_TXN_STATE, 49, 59, 120, -1])
 async def test_a_producer_out_of_step_is_a_doubt_and_no_partitions_fault(opened: Opened, code: int) -> None:
     epoch, connection = opened
     connection.script["Produce"] = [code]
@@ -333,7 +333,9 @@ async def test_a_producer_out_of_step_is_a_doubt_and_no_partitions_fault(opened:
 
 
 @pytest.mark.parametrize(
-    "answer", [InDoubt("no reply"), NotSent("?"), *sorted(TRY_AGAIN | COORDINATOR_MOVED | FENCED_PRODUCER)], ids=repr
+    "answer",
+    [InDoubt("no reply"), NotSent("?"), *sorted(TRY_AGAIN | COORDINATOR_MOVED | FENCED_PRODUCER), -1],
+    ids=repr,
 )
 async def test_a_new_epoch_is_asked_for_until_there_is_one(opened: Opened, answer: int | Exception) -> None:
     epoch, connection = opened

@@ -157,3 +157,10 @@ def test_a_generated_block_is_replaced_between_its_comments() -> None:
     assert replace_block(document, "x", "new\n") == "a\n<!-- generated: x -->\nnew\n<!-- end: x -->\nb\n"
     with pytest.raises(ValueError, match="one block"):
         replace_block(document, "y", "new\n")
+
+
+def test_everything_we_write_is_stamped_by_the_broker() -> None:
+    """A worker whose clock is ahead would be refused, and one far behind would write what retention removes at once."""
+    for topic in declare().topics:
+        kind = topic.settings_at_creation().get("message.timestamp.type")
+        assert kind == (None if topic.role == "state" else "LogAppendTime"), topic.name
