@@ -14,15 +14,20 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from processor.app import ApacheKafka
 from processor.backends.embedded import EmbeddedKafka
-from processor.config import Settings
+from processor.config import Settings, declared_topology
+from processor.errors import Refused
+from processor.surfaces.audit import audit_partition
 from tests.faults.fork_server import ROOT
 from tests.faults.instance import Instance
 from tests.faults.points import Fault
-from tests.faults.stage import Stage, stage
+from tests.faults.stage import Stage, create_topics, scenario_settings, stage
 from tests.integration.command import environment_of
 from tests.integration.foreign import delete_records
-from tests.kafka.locked import as_party
+from tests.kafka.acls import acl_admin
+from tests.kafka.locked import LockedKafka, as_party
+from topology import acls
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -188,3 +193,22 @@ async def test_behind_retention_what_can_be_known_is_compared_and_the_rest_is_na
         assert "state" not in cut["compared"]
         assert whole["passed_over"] == 0
         assert [note.split(" is compared from")[0] for note in whole["notes"]] == [topics.metrics]
+
+
+@pytest.mark.parametrize("number", range(5))
+async def test_each_acl_the_auditor_lacks_is_named(shared_kafka: LockedKafka, number: int) -> None:
+    witness = scenario_settings(shared_kafka.bootstrap_servers, PARTITIONS, {})
+    await create_topics(witness)
+    auditor = await shared_kafka.admit(witness, "auditor")
+    needed = acls(declared_topology(witness), witness.engine.application_id)["auditor"]
+    assert len(needed) == 5
+    async with ApacheKafka().logs(auditor) as logs:
+        assert (await audit_partition(logs, auditor, 0)).verdict == "equal"
+    async with acl_admin(shared_kafka.bootstrap_servers) as admin, admin.without("auditor", needed[number]):
+        with pytest.raises(Refused) as caught:
+            async with ApacheKafka().logs(auditor):
+                pass
+    assert str(caught.value) == (
+        f"missing ACL for User:auditor: Read on topic {needed[number].name}; grant it with kafka-acls.sh, as "
+        "`creative-feedback topics acls` prints it"
+    )

@@ -16,8 +16,7 @@ from processor.config import Settings
 from processor.engine.ports import InputRecord
 from processor.engine.task import anchor_hash
 from processor.errors import Refused
-from processor.loop.partition import PartitionFold
-from processor.surfaces.audit.eras import era_fold, era_notes
+from processor.surfaces.audit.derivation import Derivation
 from processor.surfaces.audit.outputs import CommittedOutput, ReplayedOutputs
 from processor.surfaces.audit.report import CANNOT, DIFFERENT, Difference, PartitionReport
 from processor.surfaces.audit.span import WHOLE, Span
@@ -25,10 +24,7 @@ from processor.surfaces.audit.state import compare_progress, compare_state
 from processor.surfaces.audit.stored import NotAuditable, StoredState, read_stored
 from processor.surfaces.ports import Bounds, Logs
 from schemas.codec import decode_action
-from schemas.errors import InvalidRecord
-from schemas.events import EventDecoder, Limits
 from schemas.headers import is_msgpack
-from schemas.state_records import EraRecord, Kind
 
 SLICE_RECORDS = 500
 
@@ -73,8 +69,6 @@ class PartitionAudit:
         stored: StoredState,
         bounds: Bounds,
     ) -> None:
-        self.assumed = False  # the given settings stood in for some that are not recorded
-        self._era: EraRecord | None = None
         self._logs = logs
         self._settings = settings
         self._report = report
@@ -93,15 +87,24 @@ class PartitionAudit:
         self._to_progress = span.end is None
         report.end = self._end = progress.next_offset if span.end is None else span.end
         report.first = span.start if self._whole else max(span.start, self._start)
-        self._fold: PartitionFold | None = None
-        self._boundaries = [era.first_offset for era in eras if era.first_offset > self._start]
-        self._state: dict[bytes, bytes] = {}
+        self._derivation = Derivation(
+            settings,
+            self._partition,
+            eras,
+            start=self._start,
+            end=self._end,
+            whole=self._whole,
+            notes=report.notes,
+        )
         self._replayed = ReplayedOutputs()
         self._outputs: dict[str, CommittedOutput] = {}
-        self._last: InputRecord | None = None
-        self._decoder: EventDecoder | None = None
         self._followed: set[str] = set()
         self._passed_over: set[str] = set()
+
+    @property
+    def assumed(self) -> bool:
+        """The given settings stood in for some that are not recorded."""
+        return self._derivation.assumed
 
     async def run(self, told: Told | None) -> Difference | None:
         """The first difference, None where all is equal."""
@@ -178,10 +181,12 @@ class PartitionAudit:
                 self._report.notes.append(f"{topic} is compared from input offset {output.start} on, where it begins")
 
     async def _take(self, records: Sequence[InputRecord]) -> Difference | None:
+        derivation = self._derivation
         while records:
-            self._enter(records[0].offset)
-            until = self._boundaries[0] if self._boundaries else self._end
-            length = bisect_left(records, until, key=lambda record: record.offset)
+            self._report.end = records[0].offset  # so far, should this be as far as it goes
+            derivation.enter(records[0].offset)
+            self._report.end = self._end
+            length = bisect_left(records, derivation.until, key=lambda record: record.offset)
             piece, records = records[:length], records[length:]
             difference = await (self._compare(piece) if self._whole else self._follow(piece))
             self._report.events += len(piece)
@@ -189,46 +194,9 @@ class PartitionAudit:
                 return difference
         return None
 
-    def _enter(self, offset: int) -> None:
-        """Take the fold of the era that the offset lies in, with the state as it is there."""
-        if self._fold is not None and not (self._boundaries and self._boundaries[0] <= offset):
-            return
-        while self._boundaries and self._boundaries[0] <= offset:
-            self._boundaries.pop(0)
-        eras = self._stored.eras
-        self._era = next((era for era in reversed(eras) if era.first_offset <= offset), None)
-        until = self._boundaries[0] if self._boundaries else self._end
-        self.assumed |= self._era is None
-        self._report.end = offset  # so far, should this be as far as it goes
-        fold = era_fold(self._era, self._settings, self._partition)
-        self._report.notes += era_notes(self._era, until)
-        if not self._whole and fold.shared_model is not None:
-            raise NotAuditable(
-                f"the input begins at offset {self._bounds.first}, and with quality.scope = shared every session "
-                "depends on what was before"
-            )
-        if self._fold is not None:
-            for key, value in self._state.items():
-                fold.restore(key, value)
-            fold.restored(self._fold.marks())
-        self._report.end = self._end
-        self._fold = fold
-        limits = fold.rules.settings.engine
-        self._decoder = EventDecoder(Limits(limits.max_event_bytes, limits.max_event_depth))
-
     async def _compare(self, records: Sequence[InputRecord]) -> Difference | None:
         """Fold the records and compare what they give: the difference at the lowest input offset."""
-        fold = self._fold
-        assert fold is not None
-        fold.process(records, self._replayed)
-        self._last = records[-1]
-        for key, value in fold.changes():
-            if value is None:
-                self._state.pop(key, None)
-            elif key[:1] != Kind.ERA.value:
-                self._state[key] = value
-        fold.tally()
-        fold.diary()
+        self._derivation.process(records, self._replayed)
         found = []
         for role, given in self._replayed.of.items():
             difference = await self._outputs[role].compare(given)
@@ -239,26 +207,19 @@ class PartitionAudit:
 
     async def _follow(self, records: Sequence[InputRecord]) -> Difference | None:
         """The same for the sessions that are known from their beginning, one record at a time."""
-        fold, decoder = self._fold, self._decoder
-        assert fold is not None
-        assert decoder is not None
         for record in records:
-            try:
-                session_id = decoder.decode(record.value, record.key, is_msgpack(record.headers)).session_id
-            except InvalidRecord:
-                session_id = ""
-            if session_id and session_id not in self._followed and not await self._begins(record.offset, session_id):
-                self._report.passed_over += 1
-                self._passed_over.add(session_id)
-                fold.stream_time_ms = max(fold.stream_time_ms, -1 if record.timestamp is None else record.timestamp)
-                self._last = record
-                for output in self._outputs.values():
-                    if await output.at(record.offset) is not None:
-                        output.pass_over()
+            session_id = self._derivation.session_of(record)
+            if session_id is None or session_id in self._followed or await self._begins(record.offset, session_id):
+                difference = await self._compare([record])
+                if difference is not None:
+                    return difference
                 continue
-            difference = await self._compare([record])
-            if difference is not None:
-                return difference
+            self._report.passed_over += 1
+            self._passed_over.add(session_id)
+            self._derivation.pass_over(record)
+            for output in self._outputs.values():
+                if await output.at(record.offset) is not None:
+                    output.pass_over()
         return None
 
     async def _begins(self, offset: int, session_id: str) -> bool:
@@ -273,7 +234,6 @@ class PartitionAudit:
         if action.step != (1 if action.error is msgspec.UNSET else 0):
             return False
         self._followed.add(session_id)
-        self._passed_over.discard(session_id)
         return True
 
     def _compare_changelog(self) -> Difference | None:
@@ -282,16 +242,16 @@ class PartitionAudit:
             return None
         place = self._settings.topics.changelog, self._partition
         difference = None
-        if self._last is not None:
-            anchor = self._last.offset, anchor_hash(self._last)
-            marks = self._fold.marks() if self._whole and self._fold is not None and self._era is not None else None
-            difference = compare_progress(place, self._stored, anchor, marks)
+        last = self._derivation.last
+        if last is not None:
+            anchor = last.offset, anchor_hash(last)
+            difference = compare_progress(place, self._stored, anchor, self._derivation.marks())
         if difference is not None or not self._whole:
             return difference
         if not self._stored.whole:
             self._report.notes.append(f"{place[0]} is cut at its beginning: the state was not compared")
             return None
-        difference = compare_state(place, self._state, self._stored.state)
+        difference = compare_state(place, self._derivation.state, self._stored.state)
         if difference is None:
-            self._report.compared["state"] = len(self._state)
+            self._report.compared["state"] = len(self._derivation.state)
         return difference
