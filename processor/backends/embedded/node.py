@@ -69,7 +69,8 @@ class KafkaNode:
         settings.write_text(text)
         if (data / "meta.properties").exists():
             return
-        arguments = ["format", "-t", cluster_id, "-c", str(settings), *more]
+        # One word: an id may begin with a hyphen, and would be taken for an option of its own.
+        arguments = ["format", f"--cluster-id={cluster_id}", "-c", str(settings), *more]
         if self._java("kafka.tools.StorageTool", arguments, heap_mb=64).wait() != 0:
             raise NotStarted(f"cannot format {data} for Kafka: {self._last_words()}")
 

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from processor.backends.embedded import EmbeddedKafka, NotInstalled, NotStarted
 from processor.backends.embedded.java import Jvm, java_environment, java_executable
+from processor.backends.embedded.node import KafkaNode
 from processor.backends.embedded.ports import free_ports, require_free
 from processor.backends.embedded.probe import cluster_view
 from processor.backends.embedded.settings import broker_properties
@@ -29,6 +31,20 @@ def test_listeners_are_on_loopback_only() -> None:
     assert settings["listeners"] == "PLAINTEXT://127.0.0.1:2,CONTROLLER://127.0.0.1:5"
     assert settings["advertised.listeners"] == "PLAINTEXT://127.0.0.1:2"
     assert settings["controller.quorum.voters"] == "1@127.0.0.1:4,2@127.0.0.1:5,3@127.0.0.1:6"
+
+
+def test_a_cluster_id_that_begins_with_a_hyphen_is_taken_for_no_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[str] = []
+
+    def run(_: KafkaNode, main_class: str, arguments: list[str], heap_mb: int) -> SimpleNamespace:
+        given.extend(arguments)
+        return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setattr(KafkaNode, "_java", run)
+    KafkaNode(1, (1, 2), tmp_path, {}, Jvm((), 64), Watchdog()).format("--rlqv7RSg-VHQISfphXzQ")
+    assert "--cluster-id=--rlqv7RSg-VHQISfphXzQ" in given
 
 
 @pytest.mark.parametrize(("nodes", "copies", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
