@@ -45,6 +45,7 @@ class GroupCoordinator:
         self.offsets: dict[int, int] = {}
         self.rebalances = 0
         self.replacements = 0  # of static members, without a rebalance
+        self._known = False  # somebody has joined or committed before
         self._pending: dict[int, dict[int, int]] = {}
         self._partitions = partitions
         self._later = later
@@ -71,6 +72,7 @@ class GroupCoordinator:
             if before is not None:
                 return self._replace(before, rejoin)
         if member is None:
+            self._known = True
             self._names += 1
             member = Member(f"m{self._names}", rejoin, instance_id)
             self.members[member.member_id] = member
@@ -133,6 +135,8 @@ class GroupCoordinator:
         A negative generation with an empty member is accepted unchecked, as Kafka does.
         """
         if token.generation >= 0 or token.member_id:
+            if not self._known:
+                raise Fenced("ILLEGAL_GENERATION")
             if token.group_instance_id is not None and any(
                 member.instance_id == token.group_instance_id and member.member_id != token.member_id
                 for member in self.members.values()
@@ -142,6 +146,7 @@ class GroupCoordinator:
                 raise Fenced("UNKNOWN_MEMBER_ID")
             if token.generation != self.generation:
                 raise Fenced("ILLEGAL_GENERATION")
+        self._known = True
         self._pending.setdefault(producer, {}).update(positions)
 
     def pending(self, producer: int) -> dict[int, int]:

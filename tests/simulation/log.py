@@ -73,7 +73,8 @@ class Log:
 
     def append_open(self, producer: int, epoch: int, sequence: int, records: Sequence[NewRecord]) -> int:
         """Records of a transaction; a repeated batch is answered with its first offset. Raises `SequenceGap`."""
-        known_epoch, expected, last_offset = self._producers.get(producer, (-1, 0, -1))
+        # Of a producer that the log does not know, any number may be the first.
+        known_epoch, expected, last_offset = self._producers.get(producer, (epoch, sequence, -1))
         if epoch != known_epoch:
             expected = 0
         if sequence < expected:

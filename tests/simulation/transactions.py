@@ -29,7 +29,7 @@ class Transactional:
         self.with_group = False
         self.since = 0.0
         self.timeout_s = 0.0
-        self.answered = False  # the last EndTxn was accepted in this epoch
+        self.ended: bool | None = None  # how the last transaction of this epoch ended: committed or not
 
 
 class TransactionCoordinator:
@@ -67,7 +67,7 @@ class TransactionCoordinator:
             raise TryAgain
         known.epoch += 1
         known.timeout_s = timeout_s
-        known.answered = False
+        known.ended = None
         return known.producer, known.epoch
 
     def add(self, name: str, epoch: int, logs: Mapping[tuple[str, int], Log], *, group: bool = False) -> None:
@@ -88,15 +88,18 @@ class TransactionCoordinator:
             raise InDoubt(f"INVALID_TXN_STATE: {known.state}")
         return known
 
-    def end(self, name: str, epoch: int) -> None:
-        """EndTxn(commit)."""
+    def end(self, name: str, epoch: int, *, committed: bool = True) -> None:
+        """EndTxn; the same one once more is answered as the first was."""
         known = self._checked(name, epoch)
         if known.state == ONGOING:
-            self._decided(known)
-            known.answered = True
-            self._finish(known, committed=True)
-        elif not known.answered or known.state == ABORTING:
+            if committed:
+                self._decided(known)
+            known.ended = committed
+            self._finish(known, committed=committed)
+        elif known.ended is not committed:
             raise InDoubt(f"INVALID_TXN_STATE: {known.state}")
+        elif known.state != EMPTY:
+            raise TryAgain
 
     def abort_overdue(self) -> list[str]:
         """Abort what is open for longer than its time-out, and fence its epoch; returns the ids."""
