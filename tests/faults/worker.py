@@ -28,7 +28,7 @@ from processor.config import Settings, declared_topology
 from processor.engine.observer import Committed, Observer
 from processor.engine.ports import Fold
 from processor.engine.runner import Runner
-from processor.errors import ProcessorError
+from processor.errors import InDoubt, ProcessorError
 from processor.loop.partition import PartitionFold
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.signals import stop_on_signals
@@ -80,6 +80,13 @@ class Journaling(Observer):
         journal("halted", partition=partition, cause=cause)
 
 
+class PatientRunner(Runner):
+    """Without its own deadline an instance cannot tell a transaction that timed out from a twin that fenced it."""
+
+    def _suspect_twin(self, doubt: InDoubt, elapsed_s: float) -> None:
+        pass
+
+
 async def work(plan: Plan) -> int:
     """Returns the exit code."""
     settings = plan.settings
@@ -107,9 +114,11 @@ async def work(plan: Plan) -> int:
             try:
                 hooked = HookedCluster(cluster, points, journal)
                 numbers = tuning(settings, instance_id)
+                runner: type[Runner] = Runner
                 if plan.patience_s is not None:
+                    runner = PatientRunner
                     numbers = dataclasses.replace(numbers, transaction_timeout_s=plan.patience_s)
-                await Runner(hooked, fold, numbers, Journaling()).run(stop)
+                await runner(hooked, fold, numbers, Journaling()).run(stop)
             finally:
                 await cluster.close()
     except ProcessorError as failure:

@@ -19,7 +19,10 @@ class Recoveries(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The figures of a campaign; ``faults`` by kind and point, ``recoveries`` by kind of round."""
+    """The figures of a campaign; ``faults`` by kind and point, ``recoveries`` by kind of round.
+
+    ``observed`` is what followed from faults by chance, and shows that they bite.
+    """
 
     seed: int
     duration_s: float
@@ -28,6 +31,7 @@ class Summary(Struct, frozen=True):
     comparisons: int
     records_compared: int
     recoveries: dict[str, Recoveries]
+    observed: dict[str, int]
     violations: int
     violation_texts: list[str]
 
@@ -39,6 +43,7 @@ class Tally:
         self._fired: dict[str, Counter[str]] = {}
         self._comparisons = 0
         self._records = 0
+        self._observed = Counter[str]()
         self._recoveries_s: dict[str, list[float]] = {}
         self.playing = ""  # the kind of round, for recoveries: they differ
         self.violations: list[str] = []
@@ -55,6 +60,10 @@ class Tally:
     def recovered(self, seconds: float) -> None:
         """From a fault until all partitions were worked on again."""
         self._recoveries_s.setdefault(self.playing, []).append(seconds)
+
+    def observed(self, what: str) -> None:
+        """Something that only a fault that bites brings about."""
+        self._observed[what] += 1
 
     def violation(self, text: str) -> None:
         """A promise was broken; ``text`` tells seed, first difference, journals and how to repeat it."""
@@ -75,6 +84,7 @@ class Tally:
             comparisons=self._comparisons,
             records_compared=self._records,
             recoveries={kind: _quantiles(sorted(times)) for kind, times in self._recoveries_s.items()},
+            observed=dict(sorted(self._observed.items())),
             violations=len(self.violations),
             violation_texts=self.violations,
         )
@@ -86,6 +96,9 @@ def table(summary: Summary) -> str:
     for kind, points in summary.faults.items():
         lines.append(f"{kind:<16} {sum(points.values()):>6}")
         lines += [f"  {point:<36} {count:>6}" for point, count in points.items()]
+    if summary.observed:
+        lines.append("observed")
+        lines += [f"  {what:<36} {count:>6}" for what, count in summary.observed.items()]
     lines.append(f"comparisons      {summary.comparisons:>6}   records compared {summary.records_compared}")
     for kind, times in summary.recoveries.items():
         lines.append(

@@ -23,14 +23,14 @@ WORKERS = ("one", "two", "three")
 WAYS = (None, "before commit_offsets", "before end")
 RANDOM = "any moment"
 MOST_COMMITS = 12
-MOST_WAIT_S = 0.03
 
-# Such a worker does not give up its transaction by its own clock: it lives to hear the broker's word.
+# Such a worker does not give up its transaction by its own clock: it goes on and hears the broker's word.
 PATIENCE_S = 60.0
+MOST_WAIT_S = 0.03
 
 
 async def zombies(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -> None:
-    """One round: two or three workers, by turns with static and dynamic membership; the first one is patient."""
+    """One round: two or three workers, by turns with static and dynamic membership; the first is patient."""
     settings = {
         "engine.static_membership": part.number % 2 == 0,
         "topics.replication_factor": len(kafka.nodes),
@@ -41,19 +41,24 @@ async def zombies(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally)
     names = WORKERS[: 2 + part.number // 2 % 2]
     servers, seed = kafka.bootstrap_servers, part.own_seed
     async with stage(servers, folder, seed=seed, partitions=PARTITIONS, settings=settings, live=True) as scenario:
-        workers = [await scenario.start(name, patience_s=PATIENCE_S if name == names[0] else None) for name in names]
-        await scenario.working(*workers)
+        patience = {names[0]: PATIENCE_S}
+        workers = {name: await scenario.start(name, patience_s=patience.get(name)) for name in names}
+        await scenario.working(*workers.values())
         scenario.load.begin(RATE)
         for index in range(part.first, part.first + part.faults):
             point = WAYS[index % len(WAYS)]
-            zombie = scenario.dice.choice(workers)
+            zombie = workers[scenario.dice.choice(names)]
             await freeze(scenario, zombie, point)
             frozen_at_s = time.monotonic()
-            await scenario.working(*(worker for worker in workers if worker is not zombie))
+            await scenario.working(*(worker for worker in workers.values() if worker is not zombie))
             tally.fired("zombie", point or RANDOM)
             tally.recovered(time.monotonic() - frozen_at_s)
+            woken = len(zombie.journal)
             zombie.signal(signal.SIGCONT)
-            await scenario.working(*workers)
+            await scenario.working(*workers.values())
+            for line in zombie.journal[woken:]:
+                if line["what"] == "refused":
+                    tally.observed(f"woken zombie: {line['step']} refused with {line['error']}")
         tally.checked(await scenario.proven())
 
 
