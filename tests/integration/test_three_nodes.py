@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
+from aiokafka.client import ConnectionGroup
 from aiokafka.structs import BrokerMetadata
 
 from processor.backends.embedded import EmbeddedKafka
 from processor.backends.embedded.ports import free_ports
 from processor.backends.kafka.connection import Connection
+from processor.backends.kafka.secured import SecuredClient
 from processor.config import load_settings
 from tests.faults.campaign import brokers
 from tests.faults.campaign.brokers import PARTITIONS, scene
 from tests.faults.campaign.report import Tally
 from tests.kafka.leadership import GROUPS, TRANSACTIONS
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 
 WITHOUT_QUORUM_S = 1.0
 
@@ -118,3 +121,24 @@ async def test_a_client_whose_known_brokers_are_all_gone_asks_the_bootstrap_serv
         assert await connection.coordinator("group", "any") in (1, 2, 3)
     finally:
         await connection.close()
+
+
+async def test_a_silent_broker_leaves_time_for_the_others(
+    three_nodes: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen, or behind a network that is gone: it takes connections or seems to, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = int(silent.getsockname()[1])
+        hosts = [("127.0.0.1", port, socket.AF_INET), ("127.0.0.1", three_nodes.nodes[0].port, socket.AF_INET)]
+        monkeypatch.setattr(SecuredClient, "hosts", property(lambda _: hosts))
+        settings = load_settings(None, {}, {"kafka.connect_timeout_ms": 8_000, "kafka.request_timeout_ms": 60_000})
+        connection = Connection(settings.kafka, "patient")
+        await connection.open()
+        try:
+            connection.client.cluster._brokers[9] = BrokerMetadata(9, "127.0.0.1", port, None)
+            waiting = asyncio.create_task(connection.client.ready(9))
+            assert await connection.client.ready(1, group=ConnectionGroup.COORDINATION)
+            assert not waiting.done(), "the silent broker was not silent"
+            assert not await waiting
+        finally:
+            await connection.close()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -154,6 +155,10 @@ class SecuredClient(AIOKafkaClient):
         )
         self._kafka = kafka
         self._conns: dict[tuple[Any, ConnectionGroup], SecuredConnection]
+        # One at a time per node and purpose, not one for all: a silent node lets nobody wait but those who want it.
+        self._opening: dict[tuple[Any, ConnectionGroup], asyncio.Lock] = defaultdict(asyncio.Lock)
+        # A silent broker takes its share of the time there is to connect, and leaves the others theirs.
+        self._dial_s = kafka.connect_timeout_ms / 1000 / len(self.hosts)
         self.refused: str | None = None
 
     async def bootstrap(self) -> None:
@@ -217,7 +222,7 @@ class SecuredClient(AIOKafkaClient):
         current = self._conns.get(key)
         if current is not None and current.usable:
             return current
-        async with self._get_conn_lock:
+        async with self._opening[key]:
             current = self._conns.get(key)
             if current is not None:
                 if current.usable:
@@ -240,7 +245,8 @@ class SecuredClient(AIOKafkaClient):
         connection: SecuredConnection | None = None
         try:
             connection = SecuredConnection(host, port, self._kafka, self._client_id, on_close)
-            await connection.connect()
+            async with asyncio.timeout(self._dial_s):
+                await connection.connect()
         except (OSError, TimeoutError, KafkaError) as error:
             stage: Stage = "connecting" if connection is None else connection.stage
             self._note(error, f"{host}:{port}", stage)

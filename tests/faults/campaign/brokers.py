@@ -28,7 +28,7 @@ PARTITIONS = 4
 THREE_NODES_SETTINGS: dict[str, Any] = {
     "topics.replication_factor": 3,
     "kafka.request_timeout_ms": 3_000,
-    "kafka.connect_timeout_ms": 20_000,  # a frozen node takes connections, and lets every one of them wait
+    "kafka.connect_timeout_ms": 9_000,
     "engine.session_timeout_ms": 3_000,
     "engine.transaction_timeout_ms": 3_000,
     "engine.rebalance_timeout_ms": 6_000,
