@@ -43,7 +43,10 @@ def test_a_cluster_id_that_begins_with_a_hyphen_is_taken_for_no_option(
         return SimpleNamespace(wait=lambda: 0)
 
     monkeypatch.setattr(KafkaNode, "_java", run)
-    KafkaNode(1, (1, 2), tmp_path, {}, Jvm((), 64), Watchdog()).format("--rlqv7RSg-VHQISfphXzQ")
+    watchdog = Watchdog()
+    node = KafkaNode(1, ports=(1, 2), folder=tmp_path, properties={}, jvm=Jvm((), 64), watchdog=watchdog)
+    node.format("--rlqv7RSg-VHQISfphXzQ")
+    watchdog.close()
     assert "--cluster-id=--rlqv7RSg-VHQISfphXzQ" in given
 
 
