@@ -6,6 +6,7 @@
     fork_server.py  forks workers from a process that has imported everything: a restart costs milliseconds
     instance.py  such a process from outside: wait for a line of its journal, kill, stop, continue, command
     load.py      seeded events, and a producer that remembers what was acknowledged
+    proxy/       between instances and brokers: frames lost, late, cut, sliced, refused, one at a time
     stage.py     topics, instances and load of one scenario, and the verdict of the oracle at its end
 
 Nothing sleeps to let something happen: a point, a journal line or an end offset is awaited.
