@@ -9,6 +9,8 @@ from processor.engine.ports import Header, InputRecord
 from processor.surfaces.audit.report import Difference, What, shown_pair
 from processor.surfaces.audit.running import source_offset
 
+OFFSET_DIGITS = 19  # of the largest that Kafka has
+
 
 class Given(NamedTuple):
     """A record that the replay gives; ``source`` is the input offset it answers."""
@@ -42,7 +44,7 @@ def _given(key: bytes | None, value: bytes | None, headers: list[Header]) -> Giv
 def source_of(record: InputRecord) -> int | None:
     """The input offset that an output record says it answers; None where it says none."""
     said = source_offset(record.headers)
-    return int(said) if said.isdigit() else None
+    return int(said) if said.isdigit() and len(said) <= OFFSET_DIGITS else None
 
 
 class CommittedOutput:

@@ -24,9 +24,12 @@ from processor.surfaces.audit.state import compare_progress, compare_state
 from processor.surfaces.audit.stored import NotAuditable, StoredState, read_stored
 from processor.surfaces.ports import Bounds, Logs
 from schemas.codec import decode_action
+from schemas.errors import InvalidRecord
 from schemas.headers import is_msgpack
+from schemas.nesting import check_json_depth, check_msgpack_depth
 
 SLICE_RECORDS = 500
+MOST_NESTED = 128  # in an action; what others wrote there must not end the program
 
 Told = Callable[[int, int, int], None]
 """Partition, input records done, and how many there are at most."""
@@ -227,9 +230,11 @@ class PartitionAudit:
         answer = await self._outputs["actions"].at(offset)
         if answer is None or answer.value is None or answer.key != session_id.encode():
             return False
+        msgpack = is_msgpack(answer.headers)
         try:
-            action = decode_action(answer.value, msgpack=is_msgpack(answer.headers))
-        except msgspec.DecodeError:
+            (check_msgpack_depth if msgpack else check_json_depth)(answer.value, MOST_NESTED)
+            action = decode_action(answer.value, msgpack=msgpack)
+        except (InvalidRecord, msgspec.DecodeError):
             return False
         if action.step != (1 if action.error is msgspec.UNSET else 0):
             return False

@@ -38,7 +38,8 @@ class Entry(NamedTuple):
 
 def source_offset(headers: Sequence[Header]) -> bytes:
     """The header's first value; empty where a record has none, which no record of ours may have."""
-    return next((value for name, value in headers if name == SOURCE_OFFSET), b"")
+    # Kafka knows headers without a value, and what others write may have them.
+    return next((value or b"" for name, value in headers if name == SOURCE_OFFSET), b"")
 
 
 class _Queues:

@@ -8,8 +8,11 @@ import msgspec
 
 from processor.surfaces.audit.report import Difference
 from processor.surfaces.audit.stored import StoredState
+from schemas.errors import InvalidRecord
+from schemas.nesting import check_msgpack_depth
 from schemas.state_records import parse_state_key
 
+MOST_NESTED = 32
 Place = tuple[str, int]  # topic and partition
 
 
@@ -53,7 +56,8 @@ def _told(key: bytes, value: bytes | None) -> str | None:
 
 def _decoded(value: bytes) -> str:
     try:
+        check_msgpack_depth(value, MOST_NESTED)
         text = repr(msgspec.msgpack.decode(value))
-    except ValueError:
+    except (InvalidRecord, ValueError):
         text = repr(value)
     return text if len(text) <= 400 else text[:400] + "…"

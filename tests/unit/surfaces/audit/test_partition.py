@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.config import Settings
+from processor.engine.ports import Header
 from processor.surfaces.audit import PartitionReport, Span, audit_partition
 from processor.surfaces.audit.span import WHOLE
 from schemas.progress import PROGRESS_KEY, encode_progress
@@ -126,6 +127,8 @@ def change(at: int, **fields: Any) -> Callable[[Log], None]:
         pytest.param(change(3, key=None), "key", id="no key"),
         pytest.param(change(3, headers=()), "surplus", id="no headers"),
         pytest.param(change(3, headers=(("source.offset", b"x"),)), "surplus", id="foreign header"),
+        pytest.param(change(3, headers=(("source.offset", None),)), "surplus", id="empty header"),
+        pytest.param(change(3, headers=(("source.offset", b"9" * 5000),)), "surplus", id="endless header"),
     ],
 )
 async def test_every_damage_to_an_output_is_found_and_named(
@@ -382,6 +385,24 @@ async def test_behind_retention_a_changed_record_of_such_a_session_is_found(role
     assert report.verdict == "different"
     assert report.difference is not None
     assert report.difference.offset == log.records[at].offset
+
+
+DEEP = b"\x91" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"), [(b"[" * 100_000, ()), (DEEP, (("content-type", b"application/msgpack"),)), (None, ())]
+)
+async def test_hostile_records_are_no_evidence_and_no_harm(value: bytes | None, headers: tuple[Header, ...]) -> None:
+    topics = with_late_sessions()
+    topics.input.cut(500)
+    at = next(index for index, record in enumerate(topics.actions.records) if record.key == b"late")
+    headers = (*topics.actions.records[at].headers, *headers)
+    change(at, value=value, headers=headers)(topics.actions)
+    assert (await audited(topics)).verdict == "equal"  # the session is followed from nowhere, then
+    whole = processed()
+    whole.changelog.append(b"shostile", DEEP)
+    assert (await audited(whole)).verdict == "different"
 
 
 async def test_with_a_shared_model_nothing_is_auditable_behind_retention() -> None:
