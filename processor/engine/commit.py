@@ -101,7 +101,7 @@ async def commit(batch: Batch, timeout_s: float) -> None:
 
 def _check_log(task: Task, written: int) -> None:
     """A log never gets shorter: one that did was made anew, and holds nothing of the sessions not in this batch."""
-    if 0 <= written <= task.changelog_next:
+    if 0 <= written < task.changelog_next:
         raise Refused(
             f"changelog of partition {task.partition} ends at offset {written}, before {task.changelog_next} where "
             "our last commit ended: it was deleted, recreated or truncated; stop all instances and restore the topic"
