@@ -1,7 +1,7 @@
 """Record batches damaged between the broker's log and the reader: the right records, or a named refusal to take them.
 
 Where the damage leaves the checksum wrong, nothing but the right records may come out.  Where the checksum is made
-right again, a broker or a producer meant it: then no exception, no position that stands still, none past the end.
+right again, a broker or a producer meant it: then no exception, and no position that stands still or goes back.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -25,8 +24,7 @@ from tests.fuzz.inputs import placed
 TOPIC = "tori.state"
 FIRST = 1000  # offset of the first record
 CODECS = (0, 0, 0, 1, 2, 3, 4)
-_PLAIN_BYTES = 17  # before the checksum: base offset, length, leader epoch, magic
-_CRC_AT = 17
+_CRC_AT = 17  # behind base offset, length, leader epoch, magic
 
 Row = tuple[int, int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
 
@@ -100,7 +98,7 @@ def _complaint(whole: Result, found: Result | str, end: int, mended: bool, data:
     if isinstance(found, str):
         return found
     rows, position, again, lost = found
-    if position > end or position < FIRST:
+    if not FIRST <= position <= end + len(broken):
         return f"position {position} outside {FIRST}..{end}"
     if position == FIRST and not again and lost is None:
         return "nothing came, nobody said why, and it would be asked for again at once"
@@ -169,20 +167,17 @@ def _with_checksum(data: bytearray) -> bytes:
 
 def _broken(dice: Random, data: bytes, mended: bool) -> bytes:
     """The data with something changed; `mended`: inside one batch, whose length and checksum are right again."""
-    if not mended:
-        at = _PLAIN_BYTES if dice.random() < 0.7 else 8
-        # A changed base offset or leader epoch is told by no checksum, and by nothing else.
-        choice: Callable[[], bytes] = (
-            (lambda: data[:at] + damaged(dice, data[at:], data))
-            if dice.random() < 0.8
-            else (lambda: data[: int(dice.random() * len(data))])
-        )
-        return choice()
+    if not mended and dice.random() < 0.2:
+        return data[: int(dice.random() * len(data))]
     starts = [0]
     while starts[-1] < len(data):
         starts.append(starts[-1] + 12 + struct.unpack_from(">i", data, starts[-1] + 8)[0])
     index = int(dice.random() * (len(starts) - 1))
     batch = data[starts[index] : starts[index + 1]]
+    if not mended:
+        # A changed base offset or leader epoch is told by no checksum, and by nothing else.
+        at = _CRC_AT if dice.random() < 0.7 else 8
+        return data[: starts[index] + at] + damaged(dice, batch[at:], batch) + data[starts[index + 1] :]
     if dice.random() < 0.5:
         body = bytearray(batch[:61] + damaged(dice, batch[61:], batch[70:]))
     else:

@@ -231,8 +231,8 @@ class Reader:
             )
             self._failures = 0
             moved = False
-            for topic, parts in reply.topics:
-                for partition, code, _, last_stable, *rest in parts:
+            for topic, parts in reply.topics or ():
+                for partition, code, _, last_stable, *rest in parts or ():
                     cursor = cursors.get(partition) if topic == self._topic else None
                     if cursor is not None and self._cursors.get(partition) is cursor:
                         moved |= self._received(partition, code, last_stable, rest)
@@ -316,6 +316,10 @@ class Reader:
         if behind == cursor.fetch_offset:
             # A broker sends at least one whole batch: this came to harm, and is not asked for at once again.
             log.warning("%s-%d offset %d: no whole batch", self._topic, partition, behind)
+            return True
+        if 0 <= last_stable < behind - len(data):
+            # No checksum covers a batch's offset.  Records may have come since the end was looked up, but not so many.
+            log.warning("%s-%d ends at %d, but a batch at %d", self._topic, partition, last_stable, behind)
             return True
         size = len(data)
         cursor.chunks.append((records, behind, size))

@@ -1,0 +1,162 @@
+"""What the reader makes of fetch replies that nobody expects: no partition stops over them, no position goes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+from processor.backends.kafka.reader import Reader
+from processor.config import KafkaConfig
+
+TOPIC = "tori.state"
+CODECS = [0, 1, 2, 3, 4]
+
+
+class Replies:
+    """A cluster that answers every fetch with the same reply, once; then it is silent."""
+
+    kafka = KafkaConfig()
+
+    def __init__(self) -> None:
+        self.topics: Any = []
+
+    def leader(self, topic: str, partition: int) -> int | None:
+        return None
+
+    async def refresh(self) -> None:
+        await asyncio.Event().wait()
+
+    async def send(self, node: int, request: Any, *, coordination: bool = False) -> Any:
+        return self
+
+
+class Reading(Reader):
+    """A reader and what it reported."""
+
+    def __init__(self, connection: Any) -> None:
+        self.lost: list[str] = []
+        super().__init__(connection, TOPIC, lambda: None, lambda _, why: self.lost.append(why))
+
+    def hear(self, data: bytes | None) -> bool:
+        """Give it one partition's part of a reply; whether it looks for the leader anew."""
+        return self._received(0, 0, 100, [0, [], -1, data])
+
+
+@pytest_asyncio.fixture
+async def reader() -> AsyncIterator[Reading]:
+    reading = Reading(Replies())
+    reading.seek(0, 5)
+    yield reading
+    await reading.close()
+
+
+def batch(base_offset: int, rows: list[tuple[Any, Any, Any]], codec: int = 0) -> bytes:
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=codec,
+        is_transactional=False,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=0,
+        batch_size=1 << 20,
+    )
+    for number, (key, value, headers) in enumerate(rows):
+        builder.append(number, 1000 + number, key, value, headers)
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, base_offset)
+    return bytes(data)
+
+
+def with_latin_name(codec: int) -> bytes:
+    """Two records; the first one's header is named in Latin-1."""
+    rows = [(b"k", b"v" * 200, [("name", b"x"), ("null", None)]), (None, None, [])]
+    data = batch(5, rows)
+    body = data[61:].replace(b"name", b"n\xe4me")
+    attributes = 0
+    if codec:
+        from aiokafka import codec as codecs
+
+        encode: Any = {1: codecs.gzip_encode, 2: codecs.snappy_encode, 3: codecs.lz4_encode, 4: codecs.zstd_encode}[
+            codec
+        ]
+        body, attributes = encode(body), codec
+    changed = bytearray(data[:61] + body)
+    changed[22] |= attributes
+    struct.pack_into(">i", changed, 8, len(changed) - 12)
+    struct.pack_into(">I", changed, 17, calc_crc32c(bytes(changed[21:])))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+async def test_a_header_name_that_is_no_utf_8_stops_no_partition(reader: Reading, codec: int) -> None:
+    before = batch(4, [(b"early", b"", [])])  # wholly before the position: not wanted
+    assert not reader.hear(before + with_latin_name(codec) + batch(7, [(b"next", b"", [])]))
+    [(_, records, position)] = reader.take(100)
+    assert not reader.lost
+    assert position == 8
+    assert [(r.offset, r.timestamp, r.key, r.value, tuple(r.headers)) for r in records] == [
+        (5, 1000, b"k", b"v" * 200, (("n\ufffdme", b"x"), ("null", None))),
+        (6, 1001, None, None, ()),
+        (7, 1000, b"next", b"", ()),
+    ]
+
+
+async def test_a_record_inside_such_a_batch_can_be_where_reading_begins(reader: Reading) -> None:
+    reader.seek(0, 6)
+    reader.hear(with_latin_name(0))
+    [(_, records, position)] = reader.take(100)
+    assert ([record.offset for record in records], position) == ([6], 7)
+
+
+@pytest.mark.parametrize("data", [batch(5, [(b"k", b"v", [])])[:-1], b"\x00" * 11], ids=["cut", "no batch at all"])
+async def test_bytes_without_a_whole_batch_are_not_asked_for_at_once_again(
+    reader: Reading, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert reader.hear(data)
+    assert "tori.state-0 offset 5: no whole batch" in caplog.text
+    assert reader.take(100) == []
+
+
+@pytest.mark.parametrize("data", [b"", None])
+async def test_nothing_to_read_is_no_harm(reader: Reading, data: bytes | None) -> None:
+    assert not reader.hear(data)
+    assert reader.take(100) == []
+
+
+async def test_a_batch_from_before_the_position_moves_nothing_back(reader: Reading) -> None:
+    assert reader.hear(batch(2, [(b"k", b"v", []), (b"k", b"w", [])]))
+    assert reader.take(100) == []
+    assert reader.position(0) == 5
+    assert not reader.lost
+
+
+@pytest.mark.parametrize(("topic", "partition"), [(TOPIC, 77), ("another", 0)])
+async def test_a_reply_about_something_else_is_passed_over(reader: Reading, topic: str, partition: int) -> None:
+    connection: Any = reader._connection
+    connection.topics = [(topic, [(partition, 0, 9, 9, 0, [], -1, batch(5, [(b"k", b"v", [])]))])]
+    await reader._fetch(1, [0])
+    assert reader.failure is None
+    assert reader.take(100) == []
+
+
+async def test_a_batch_far_behind_the_end_of_the_log_is_not_believed(reader: Reading) -> None:
+    assert reader.hear(batch(5, [(b"k", b"v", [])]) + batch(2**50, [(b"k", b"v", [])]))
+    assert reader.take(100) == []
+    assert reader.position(0) == 5
+
+
+async def test_a_reply_about_nothing_is_no_failure(reader: Reading) -> None:
+    connection: Any = reader._connection
+    for topics in (None, [(TOPIC, None)]):
+        connection.topics = topics
+        await reader._fetch(1, [0])
+    assert reader.failure is None
