@@ -86,3 +86,14 @@ async def delete_group(bootstrap_servers: str, group: str) -> None:
                 await client.force_metadata_update()  # takes its time, and the broker none of ours
     finally:
         await client.close()
+
+
+async def until_empty(bootstrap_servers: str, group: str) -> None:
+    """Wait until the broker counts no member of the group any more."""
+    async with administrator(bootstrap_servers) as client:
+        async with asyncio.timeout(30):
+            while True:
+                [reply] = await client.describe_consumer_groups([group])
+                [(_, _, state, *_)] = reply.groups  # type: ignore[attr-defined]
+                if state == "Empty":
+                    return

@@ -17,7 +17,7 @@ from processor.loop.partition import PartitionFold
 from tests.faults.stage import create_topics, scenario_settings, stage
 from tests.integration.bad_inputs import event
 from tests.integration.command import CLUSTER, contents, recreate
-from tests.integration.foreign import administrator, delete_records, foreign_producer, foreign_transactions
+from tests.integration.foreign import administrator, delete_records, foreign_producer, foreign_transactions, until_empty
 from tests.oracle import verdict
 
 RATE = 400.0
@@ -82,6 +82,21 @@ async def test_an_input_topic_made_anew_under_a_running_instance_is_noticed(
         assert await contents(settings) == before
 
 
+async def test_an_input_topic_deleted_under_a_running_instance_is_named(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=605, partitions=2) as scenario:
+        topic = scenario.settings.topics.state
+        one = await scenario.start("one")
+        await scenario.load.send(300)
+        await scenario.drained()
+
+        async with administrator(kafka.bootstrap_servers) as client:
+            await client.delete_topics([topic])
+
+        assert await one.wait() == CLUSTER
+        [ended] = one.lines("ended")
+        scenario.expect(f"missing topic: {topic}; restore it" in ended["error"], f"{ended}")
+
+
 async def test_input_removed_before_a_frozen_instance_read_it_is_named_and_the_others_go_on(
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
@@ -92,6 +107,8 @@ async def test_input_removed_before_a_frozen_instance_read_it_is_named_and_the_o
         await scenario.drained()
         following = scenario.committed()
         one.signal(signal.SIGSTOP)
+        # By then its last fetch, which may still have been answered, has ended too.
+        await until_empty(kafka.bootstrap_servers, settings.engine.application_id)
         await scenario.load.send(4_000)
         gone = following[0] + 1_000
         await delete_records(kafka.bootstrap_servers, settings.topics.state, {0: gone})

@@ -199,6 +199,9 @@ class Reader:
             self._changed.clear()
             wanted: dict[int, list[int]] = {}
             unknown = False
+            if self._moved is not None and not self._connection.client.cluster.partitions_for_topic(self._topic):
+                for partition in list(self._cursors):
+                    self._gone(partition, self._moved)
             for partition, cursor in self._cursors.items():
                 if cursor.bytes >= BUFFER_BYTES:
                     continue
@@ -259,13 +262,16 @@ class Reader:
             self._busy.pop(leader, None)
             self._changed.set()
 
+    def _gone(self, partition: int, moved: Callable[[int, str], None]) -> None:
+        self.forget(partition)
+        moved(partition, f"the brokers do not know {self._topic}-{partition}")
+        self._wake()
+
     def _received(self, partition: int, code: int, last_stable: int, rest: list[Any]) -> bool:
         """Take one partition's part of a reply; true where the leader must be looked up anew."""
         cursor = self._cursors[partition]
         if code == UNKNOWN_TOPIC and self._moved is not None:
-            self.forget(partition)
-            self._moved(partition, f"{self._topic}-{partition} is unknown to its leader")
-            self._wake()
+            self._gone(partition, self._moved)
             return True
         if code in LEADER_MOVED or code in TRY_AGAIN or code in (CORRUPT_MESSAGE, UNKNOWN_SERVER_ERROR):
             return True
