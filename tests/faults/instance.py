@@ -188,6 +188,7 @@ class Instance:
         self._code = int(await life.readline())
         async with self._changed:
             self._changed.notify_all()
+        await life.read()  # up to its end, which closes it: the event loop may end before that otherwise
 
 
 async def _reader(descriptor: int) -> asyncio.StreamReader:
