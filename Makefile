@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 DURATION ?=
+SEED     ?= 1
 DEMO     := $(if $(DURATION),--duration $(DURATION),)
 
 .DEFAULT_GOAL := help
@@ -42,6 +43,9 @@ lint: install ## style, types, import rules
 
 bench: install ## benchmarks of the step, the codec and the fold
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+fuzz: install ## two million inputs through two processes that must agree; SEED=7 for others
+	$(BIN)/python -m tests.fuzz --inputs 2000000 --seed $(SEED)
 
 audit: install ## known vulnerabilities, pins, installed files, dangerous code; writes build/sbom.cdx.json
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive processor schemas topology creative_feedback.py

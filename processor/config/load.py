@@ -68,7 +68,7 @@ def _from_toml(path: Path) -> dict[str, Given]:
         raise ConfigError(f"configuration file {path}: {error.strerror}; check the path") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"configuration file {path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and whole numbers of thousands of digits
         raise ConfigError(f"configuration file {path}: not valid TOML: {error}") from None
     return _from_sections(tree, str(path))
 

@@ -5,7 +5,10 @@ Every error is a ``ValueError`` that says which session and what is wrong: the f
 
 from __future__ import annotations
 
+import math
 from array import array
+from collections.abc import Sequence
+from typing import Final
 
 from processor.loop.changelog import MODES
 from processor.loop.experiment import GROUPS, stored_group
@@ -25,6 +28,11 @@ from schemas.state_records import (
     parse_state_key,
     unpack_floats,
 )
+
+# Far beyond what any configuration or session can reach, and safely within what the fold can go on from.
+LARGEST_CAPACITY: Final = 1 << 20
+LARGEST_COUNT: Final = 1 << 53
+LARGEST_NUMBER: Final = 1e150
 
 
 class StoredPartition:
@@ -122,6 +130,8 @@ class StoredSession:
             raise ValueError("its core record is missing")
         if not 0 <= core.mode < len(MODES) or not -1 <= core.group < len(GROUPS) or core.step < 1:
             raise ValueError("its core record holds impossible values")
+        _check_counts("core record", core.steps_in_mode, core.streak, core.stream_sequence)
+        _check_numbers("core record", () if core.baseline is None else (core.baseline,))
         session = Session(session_id)
         session.mode = MODES[core.mode]
         session.steps_in_mode = core.steps_in_mode
@@ -139,11 +149,11 @@ class StoredSession:
             session.stamps = ring.stamps(self.points, core.open_stamps, rules.point_capacity)
         session.points_from = ring.retained_from
         session.saved_step = ring.saved_count(rules.point_capacity)
-        session.stored_slots = _slots_taken(self.points)
+        session.stored_slots = ring.slots_taken(self.points)
         if self.ledger is not None:
             _take_ledger(session, self.ledger, injector)
-        elif session.mode == EXPLORING:
-            raise ValueError("it explores and its ledger is missing")
+        if session.mode == EXPLORING and session.exploration is None:
+            raise ValueError("it explores and its exploration is missing")
         if self.model is not None:
             session.model = restored_model(self.model, self.samples, rules.model)
         return session
@@ -151,25 +161,40 @@ class StoredSession:
 
 def restored_model(record: ModelRecord, blocks: dict[int, BlockRecord], rules: ModelRules) -> QualityModel:
     """The model of these records. Raises ``ValueError`` where they do not fit together."""
+    _check_counts("model", record.since_fit, record.version)
+    _check_numbers("model", record.weights or ())
     model = QualityModel()
     ring = Ring(record.count, record.capacity, record.retained_from, SAMPLE_BLOCK, SAMPLE_WIDTH)
     model.samples = ring.assemble(blocks, record.open_samples, rules.capacity)
+    _check_numbers("model", model.samples)
     model.count = record.count
     model.retained_from = ring.retained_from
     model.since_fit = record.since_fit
     model.version = record.version
     model.weights = record.weights
     model.saved_count = ring.saved_count(rules.capacity)
-    model.stored_slots = _slots_taken(blocks)
+    model.stored_slots = ring.slots_taken(blocks)
     return model
 
 
-def _slots_taken(blocks: dict[int, BlockRecord]) -> int:
-    """Slots from 0 up to the last one stored; a window that grew has left some of them empty."""
-    return max(blocks, default=-1) + 1
+def _check_counts(place: str, *counts: int) -> None:
+    if not all(0 <= count <= LARGEST_COUNT for count in counts):
+        raise ValueError(f"its {place} holds impossible counts")
+
+
+def _check_numbers(place: str, numbers: Sequence[float]) -> None:
+    # The sum tells what is no number at all; a Python step for each sample would cost a restore seconds.
+    if numbers and not (
+        math.isfinite(sum(numbers)) and min(numbers) >= -LARGEST_NUMBER and max(numbers) <= LARGEST_NUMBER
+    ):
+        raise ValueError(f"its {place} holds impossible numbers")
 
 
 def _take_ledger(session: Session, ledger: LedgerRecord, injector: Injector) -> None:
+    _check_counts(
+        "ledger", ledger.total_injections, ledger.completed, ledger.aborted, ledger.successful, ledger.emergency_stops
+    )
+    _check_numbers("ledger", (ledger.cumulative_gain, *ledger.recent_gains))
     session.total_injections = ledger.total_injections
     session.completed = ledger.completed
     session.aborted = ledger.aborted
@@ -180,6 +205,8 @@ def _take_ledger(session: Session, ledger: LedgerRecord, injector: Injector) -> 
     stored = ledger.exploration
     if stored is None:
         return
+    _check_counts("exploration", stored.duration_steps, stored.steps_executed, stored.model_version)
+    _check_numbers("exploration", (*stored.features, stored.performance_before))
     exploration = Exploration(
         injection_id=stored.injection_id,
         profile=stored.profile,
@@ -196,7 +223,10 @@ def _take_ledger(session: Session, ledger: LedgerRecord, injector: Injector) -> 
     exploration.steps_executed = stored.steps_executed
     exploration.creative_gain = stored.creative_gain
     if session.mode == EXPLORING:
-        exploration.multipliers = injector.known_multipliers(stored.profile, stored.duration_steps, stored.params)
+        try:
+            exploration.multipliers = injector.known_multipliers(stored.profile, stored.duration_steps, stored.params)
+        except (ArithmeticError, LookupError):
+            raise ValueError("its exploration holds impossible parameters") from None
     session.exploration = exploration
 
 
@@ -204,7 +234,9 @@ class Ring:
     """A stored ring of `count` entries, `width` numbers each, laid out for the capacity it had when written."""
 
     def __init__(self, count: int, capacity: int, retained_from: int, block: int, width: int) -> None:
-        if capacity < 2 * block or capacity % block or not 0 <= retained_from <= count or retained_from % block:
+        if not 2 * block <= capacity <= LARGEST_CAPACITY or capacity % block:
+            raise ValueError("a ring has impossible dimensions")
+        if not 0 <= retained_from <= count <= LARGEST_COUNT or retained_from % block:
             raise ValueError("a ring has impossible dimensions")
         self.count = count
         self.capacity = capacity
@@ -245,6 +277,13 @@ class Ring:
     def saved_count(self, capacity: int) -> int:
         """Up to which entry the stored blocks are in the slots that `capacity` asks for."""
         return self.count if capacity == self.capacity else self.retained_from
+
+    def slots_taken(self, blocks: dict[int, BlockRecord]) -> int:
+        """Slots from 0 up to the last one stored; a window that grew has left some of them empty."""
+        taken = max(blocks, default=-1) + 1
+        if taken > self.slots:
+            raise ValueError(f"a block lies in slot {taken - 1} of a ring of {self.slots}")
+        return taken
 
     def _block(self, blocks: dict[int, BlockRecord], number: int) -> BlockRecord:
         block = blocks.get(number % self.slots)
