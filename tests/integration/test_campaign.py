@@ -47,7 +47,7 @@ def played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Slice:
     return played
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_a_hundred_kills_leave_no_trace(kafka: EmbeddedKafka, played: Slice) -> None:
     tally = await played(kafka, "kills", KILLS)
 

@@ -24,8 +24,8 @@ UNSETTLED = "any moment of a start or rebalance"
 POWER_CUT = "all workers at once"
 
 # Not reached before so many commits; what comes once for a start or a partition is reached at once.
-MOST_COMMITS = 12
-MOST_COMMITS_AT_RANDOM = 8
+MOST_COMMITS = 5
+MOST_COMMITS_AT_RANDOM = 4
 MOST_WAIT_S = 0.03
 MOST_UNSETTLED_S = 0.6
 UNSETTLED_SHARE = 0.3
@@ -38,7 +38,7 @@ async def kills(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -
         "topics.replication_factor": len(kafka.nodes),
         "engine.session_timeout_ms": 1_000,
         "engine.transaction_timeout_ms": 1_000,
-        "engine.commit_interval_ms": 40,
+        "engine.commit_interval_ms": 80,
     }
     names = WORKERS[: 2 + part.number // 2 % 2]
     servers, seed = kafka.bootstrap_servers, part.own_seed

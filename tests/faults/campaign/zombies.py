@@ -22,7 +22,7 @@ WORKERS = ("one", "two", "three")
 # it could become visible.
 WAYS = (None, "before commit_offsets", "before end")
 RANDOM = "any moment"
-MOST_COMMITS = 12
+MOST_COMMITS = 5
 
 # Such a worker does not give up its transaction by its own clock: it goes on and hears the broker's word.
 PATIENCE_S = 60.0
@@ -36,7 +36,7 @@ async def zombies(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally)
         "topics.replication_factor": len(kafka.nodes),
         "engine.session_timeout_ms": 1_000,
         "engine.transaction_timeout_ms": 1_000,
-        "engine.commit_interval_ms": 40,
+        "engine.commit_interval_ms": 80,
     }
     names = WORKERS[: 2 + part.number // 2 % 2]
     servers, seed = kafka.bootstrap_servers, part.own_seed
