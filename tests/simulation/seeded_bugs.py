@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,9 @@ from processor.engine.commit import Batch, commit
 from processor.engine.lifecycle import TaskState
 from processor.engine.ports import Buffer, Epoch, Input, InputRecord, Outbox, Token
 from processor.engine.restoring import Restorer
+from processor.engine.runner import Runner
 from processor.engine.task import Task
-from processor.errors import InDoubt, Rejected
+from processor.errors import Fenced, InDoubt, Rejected
 from schemas.progress import Barrier, Progress
 from tests.simulation.broker import CHANGELOG
 from tests.simulation.client import ModelCluster, ModelEpoch
@@ -140,6 +142,73 @@ def _epoch_reused(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ModelCluster, "open_epoch", wrong)
 
 
+def _offsets_outside(patch: pytest.MonkeyPatch) -> None:
+    """A plain OffsetCommit in the middle of the transaction: it stays when the transaction does not."""
+
+    async def wrong(self: ModelEpoch, token: Token, positions: Mapping[int, int]) -> None:
+        group = self.broker.group
+
+        def commit() -> None:
+            if token.member_id not in group.members or token.generation != group.generation:
+                raise Fenced("ILLEGAL_GENERATION")
+            group.offsets.update(positions)
+
+        await self.broker.ask(self.process, "commit_offsets", commit)
+
+    patch.setattr(ModelEpoch, "commit_offsets", wrong)
+
+
+def _epoch_after_abort(patch: pytest.MonkeyPatch) -> None:
+    """EndTxn(abort) instead of a new epoch."""
+    original = ModelCluster.open_epoch
+    epochs: dict[ModelCluster, ModelEpoch] = {}
+
+    async def wrong(self: ModelCluster) -> Epoch:
+        known = epochs.get(self)
+        coordinator = self.broker.transactions
+        if known is not None and coordinator.ids[known.name].epoch == known.epoch:
+            with suppress(InDoubt):
+                await self.broker.insist(
+                    self.process, "end", lambda: coordinator.end(known.name, known.epoch, committed=False)
+                )
+            return known
+        epoch = await original(self)
+        assert isinstance(epoch, ModelEpoch)
+        epochs[self] = epoch
+        return epoch
+
+    patch.setattr(ModelCluster, "open_epoch", wrong)
+
+
+def _kept_after_abort(patch: pytest.MonkeyPatch) -> None:
+    original = Runner._recover
+
+    async def wrong(self: Runner, reader: Input) -> None:
+        for task in self._tasks.values():
+            task.committed = task.computed
+        await original(self, reader)
+
+    patch.setattr(Runner, "_recover", wrong)
+
+
+def _next_batch_survives(patch: pytest.MonkeyPatch) -> None:
+    """Batch N failed; batch N+1, computed upon it, is sent in the new epoch."""
+    original = Runner._recover
+
+    async def wrong(self: Runner, reader: Input) -> None:
+        if self._inflight is not None:
+            await asyncio.wait({self._inflight})
+        pending = self._pending
+        for entry in pending.entries.values() if pending is not None else ():
+            entry.task.computed = entry.task.committed
+        await original(self, reader)
+        if pending is not None and pending.token is self._token and self._epoch is not None:
+            pending.epoch = self._epoch
+            self._pending = pending
+
+    patch.setattr(Runner, "_recover", wrong)
+
+
 # The token -----------------------------------------------------------------------------------------------------
 
 
@@ -210,9 +279,9 @@ def _ended_by_time(patch: pytest.MonkeyPatch) -> None:
 
 def _stale_end(patch: pytest.MonkeyPatch) -> None:
     async def wrong(self: ModelCluster, partition: int, value: bytes) -> int:
-        await asyncio.sleep(0.001)
+        """The end as whoever is asked lists it: an isolated leader does not know better."""
         log = self.broker.logs[CHANGELOG, partition]
-        return max(log.start, log.last_stable - 8)  # an isolated leader does not know better
+        return await self.broker.insist(self.process, "bounds", lambda: self.broker.bounds(self.process, log).end - 1)
 
     patch.setattr(ModelCluster, "barrier", wrong)
 
@@ -231,16 +300,16 @@ def _kept_though_others_wrote(patch: pytest.MonkeyPatch) -> None:
 
 def _resumed_at(change: Callable[[Task, Any], int]) -> Patch:
     def patch_it(patch: pytest.MonkeyPatch) -> None:
-        original = runner_module.Runner._collect_restores
+        original = Runner._collect_restores
 
-        def wrong(self: runner_module.Runner, reader: Input) -> None:
+        def wrong(self: Runner, reader: Input) -> None:
             for partition, restore in self._restores.items():
                 if restore.done() and not restore.cancelled() and restore.exception() is None:
                     task = self._tasks[partition]
                     task.position = change(task, self._cluster)
             original(self, reader)
 
-        patch.setattr(runner_module.Runner, "_collect_restores", wrong)
+        patch.setattr(Runner, "_collect_restores", wrong)
 
     return patch_it
 
@@ -264,14 +333,14 @@ def _progress_without_marks(patch: pytest.MonkeyPatch) -> None:
 
 def _failed_part_sent(patch: pytest.MonkeyPatch) -> None:
     """A batch of an ended assignment is sent under the new one."""
-    original = runner_module.Runner._commit
+    original = Runner._commit
 
-    async def wrong(self: runner_module.Runner, batch: Batch) -> None:
+    async def wrong(self: Runner, batch: Batch) -> None:
         if self._token is not None:
             batch.token = self._token
         await original(self, batch)
 
-    async def revoked(self: runner_module.Runner) -> None:
+    async def revoked(self: Runner) -> None:
         pending = self._pending
         self._revoking = True
         self._token = None
@@ -286,8 +355,8 @@ def _failed_part_sent(patch: pytest.MonkeyPatch) -> None:
         self._revoking = False
         self._pending = pending
 
-    patch.setattr(runner_module.Runner, "_commit", wrong)
-    patch.setattr(runner_module.Runner, "revoked", revoked)
+    patch.setattr(Runner, "_commit", wrong)
+    patch.setattr(Runner, "revoked", revoked)
 
 
 # The fold ------------------------------------------------------------------------------------------------------
@@ -337,6 +406,7 @@ class _ExpiryBySweep(TallyFold):
         return
 
 
+ISOLATED: dict[str, Any] = {"partitions": 2, "fault_pause_s": 0.15, "faults": {"isolated leader": 2, "leave": 2}}
 ZOMBIES: dict[str, Any] = {"instances": 2, "fault_pause_s": 1.0, "faults": {"long pause": 1}}
 SLOW_MARKERS: dict[str, Any] = {"fault_pause_s": 0.3, "faults": {"slow markers": 2, "kill": 2, "leave": 1}}
 REFUSALS: dict[str, Any] = {"fault_pause_s": 0.3, "faults": {"refusal": 1}}
@@ -349,6 +419,7 @@ SEEDED_BUGS = [
         _offsets_before_writes,
         {**HASTY, "often": {("produce", Fate.LOST): 0.1}},
     ),
+    SeededBug("offsets are committed outside the transaction", "R1", _offsets_outside),
     SeededBug("one delivery is not awaited", "R1", _delivery_not_awaited),
     SeededBug("a rejected batch does not fail the transaction", "R1", _rejection_ignored, REFUSALS),
     SeededBug("offsets of one partition only", "R1", _writes_are_not_in_the_transaction_of_offsets),
@@ -368,12 +439,20 @@ SEEDED_BUGS = [
     SeededBug("one record is repeated at a resume", "R2", _resumed_at(lambda task, _: max(0, task.position - 1))),
     SeededBug("EndTxn is repeated", "R3", _end_repeated, {"often": {("end", Fate.LATE): 0.2}}),
     SeededBug("the epoch is used again after a doubt", "R3", _epoch_reused),
+    SeededBug(
+        "the epoch is used again after an abort",
+        "R3",
+        _epoch_after_abort,
+        {"often": {("commit_offsets", Fate.LATE): 0.1, ("end", Fate.LATE): 0.1, ("add_partitions", Fate.LATE): 0.1}},
+    ),
     SeededBug("state is kept though unclean", "R3", _committed_before_the_answer),
+    SeededBug("state is kept after an abort", "R3", _kept_after_abort),
     SeededBug("restore reads to the last stable offset", "R4", _reading(_to_last_stable), SLOW_MARKERS),
     SeededBug("restore reads what is not committed", "R4", _reading(_uncommitted)),
     SeededBug("restore is ended by time", "R4", _ended_by_time, SLOW_MARKERS),
-    SeededBug("the end is taken from a stale leader", "R4", _stale_end),
+    SeededBug("the end is taken from a stale leader", "R4", _stale_end, ISOLATED),
     SeededBug("state is kept though others wrote", "R5", _kept_though_others_wrote, ZOMBIES),
+    SeededBug("the next batch is kept when one fails", "R6", _next_batch_survives),
     SeededBug("the clock has a say", "R8", plan={"fold": _WallClock}),
     SeededBug("the batch has a say", "R8", plan={"fold": _BatchMatters}),
     SeededBug("bad input is dropped in silence", "R9", plan={"fold": _ErrorsSwallowed}),

@@ -52,15 +52,15 @@ class Stage:
         records = [NewRecord(key, b"%d" % v if isinstance(v, int) else v, (), timestamp) for v in values]
         self.broker.logs[INPUT, partition].append(records)
 
-    async def until(self, condition: Callable[[], object], patience_s: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], object], patience_s: float = 30.0, step_s: float = 0.001) -> None:
         """Wait for a state, in steps of a virtual millisecond."""
         async with asyncio.timeout(patience_s):
             while not condition():  # noqa: ASYNC110 -- virtual time costs nothing
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(step_s)
 
     async def settled(self, patience_s: float = 30.0) -> None:
         """Everything is processed, committed, marked, and equal to the replay."""
-        await self.until(lambda: not self.oracle.at_rest() or self.oracle.violations, patience_s)
+        await self.until(lambda: not self.oracle.at_rest() or self.oracle.violations, patience_s, 0.01)
         assert self.oracle.violations == []
 
     async def end_of(self, instance: Instance, patience_s: float = 30.0) -> ProcessorError | None:

@@ -401,7 +401,7 @@ async def test_a_batch_too_large_is_halved_until_it_fits() -> None:
     instance = stage.start()
     await stage.until(lambda: running(instance, 0))
     stage.feed(0, range(40))
-    await stage.settled(300)
+    await stage.settled(5)
     assert instance.seen.halted_partitions == {}
     stage.close(instance)
 
