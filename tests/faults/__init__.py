@@ -8,6 +8,7 @@
     load.py      seeded events, and a producer that remembers what was acknowledged
     proxy/       between instances and brokers: frames lost, late, cut, sliced, refused, one at a time
     stage.py     topics, instances and load of one scenario, and the verdict of the oracle at its end
+    campaign/    many faults of every kind in seeded rounds: `python -m tests.faults campaign`
 
 Nothing sleeps to let something happen: a point, a journal line or an end offset is awaited.
 """
