@@ -23,7 +23,7 @@ from tests.fuzz.twin import Twin
 SMALL = {"changelogs": 300, "configurations": 600, "files": 1000, "batches": 800, "replies": 1500}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_the_corpus_and_new_events_break_no_rule_and_two_workers_agree(tmp_path: Path) -> None:
     report = Campaign(1, CORPUS, tmp_path, keep=False).run(15_000, 2, "events")
     assert report.first_findings == []
