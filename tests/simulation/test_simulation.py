@@ -41,19 +41,32 @@ def test_a_calm_run_meets_no_doubt() -> None:
     assert set(report.sometimes) <= {"restored", "kept through a rebalance"}
 
 
-def test_equal_seeds_have_equal_traces_in_every_process() -> None:
+@pytest.mark.timeout(120)
+def test_equal_seeds_have_equal_traces_in_every_process_and_with_any_number_of_workers() -> None:
     hashes = set()
-    for hash_seed in ("1", "2"):
+    for hash_seed, workers in (("1", "1"), ("2", "2")):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.simulation", "--events", "4000", "--seed", "3", "--json"],
+            [
+                sys.executable,
+                "-m",
+                "tests.simulation",
+                "--events",
+                "4000",
+                "--seed",
+                "3",
+                "--workers",
+                workers,
+                "--json",
+            ],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             check=True,
-            timeout=50,
+            timeout=100,
         )
         summary = json.loads(done.stdout)
         assert summary["violations"] == 0
         assert summary["events"] >= 4_000
+        assert summary["runs"] > 1
         hashes.add(summary["trace_hash"])
     assert len(hashes) == 1
 
