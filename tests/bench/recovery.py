@@ -295,15 +295,17 @@ def _rank(ordered: Sequence[float], share: float) -> float:
 
 async def _measure(options: argparse.Namespace, logs: Path) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
-    if options.kills:
+    if options.kills or options.takeovers:
         async with EmbeddedKafka(properties=KAFKA_SETTINGS) as kafka:
             for timeout_ms in options.session_timeouts_ms:
-                for name, part in (("restart", restarts), ("takeover", takeovers)):
-                    title = f"{name}, session time-out {timeout_ms} ms"
-                    print(title, file=sys.stderr, flush=True)
-                    found[title] = await part(
-                        kafka.bootstrap_servers, logs, options.kills, options.sessions, timeout_ms
-                    )
+                for name, part, kills in (
+                    ("restart", restarts, options.kills),
+                    ("takeover", takeovers, options.takeovers),
+                ):
+                    if kills:
+                        title = f"{name}, session time-out {timeout_ms} ms"
+                        print(title, file=sys.stderr, flush=True)
+                        found[title] = await part(kafka.bootstrap_servers, logs, kills, options.sessions, timeout_ms)
     if options.losses:
         print("broker", file=sys.stderr, flush=True)
         async with EmbeddedKafka(3, properties=KAFKA_SETTINGS) as kafka:
@@ -314,7 +316,8 @@ async def _measure(options: argparse.Namespace, logs: Path) -> dict[str, Figures
 def main() -> int:
     """The program; returns the exit code, 1 where the oracle found a difference."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="of an instance, in each of its parts")
+    parser.add_argument("--kills", type=int, default=20, help="of an instance that is started again at once")
+    parser.add_argument("--takeovers", type=int, default=10, help="kills of an instance that does not come back")
     parser.add_argument("--losses", type=int, default=12, help="of a broker")
     parser.add_argument("--sessions", type=int, default=10_000, help="per partition")
     parser.add_argument("--session-timeouts-ms", type=int, nargs="+", default=[10_000, 1_500], metavar="MS")
