@@ -48,7 +48,7 @@ async def play(
     for part in parts:
         began_s, known = time.monotonic(), len(tally.violations)
         own = folder / part.name.replace(":", "-")
-        own.mkdir(parents=True)
+        own.mkdir(parents=True, exist_ok=True)
         tally.playing = part.kind
         try:
             await WORK[part.kind](kafka, own, part, tally)
@@ -58,7 +58,9 @@ async def play(
             tally.violation(traceback.format_exc())
         found = len(tally.violations) - known
         if found:
-            tally.violations[-1] += f"\nround {part.name}, seed {part.seed}; to repeat it:\n  {command(part)}"
+            tally.violations[-1] += (
+                f"\nround {part.name}, seed {part.seed}, journals and logs in {own}; to repeat it:\n  {command(part)}"
+            )
         else:
             shutil.rmtree(own)
         tell(f"{part.name}: {part.faults} in {time.monotonic() - began_s:.0f} s, {found} violations")

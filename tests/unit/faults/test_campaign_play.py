@@ -43,7 +43,7 @@ async def test_a_failed_round_is_a_violation_with_the_command_that_repeats_it(
 
     [text] = tally.violations
     assert told in text
-    assert text.endswith("round kills:2, seed 9; to repeat it:\n  again --round kills:2")
+    assert text.endswith(f"journals and logs in {tmp_path / 'kills-2'}; to repeat it:\n  again --round kills:2")
     assert tally.summary(9, 0).comparisons == 2
     assert [line.rpartition(", ")[2] for line in lines] == ["0 violations", "1 violations", "0 violations"]
     assert os.listdir(tmp_path) == ["kills-2"]
