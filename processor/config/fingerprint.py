@@ -53,9 +53,10 @@ def behaviour_settings(text: str) -> Settings:
         for name, value in recorded.items():
             section, _, field = name.partition(".")
             sections.setdefault(section, {})[field] = value
-    except (ValueError, TypeError, AttributeError, KeyError):
+        settings = settings_from(sections)
+    # Whoever may write the changelog may have written anything: text of no encoding, or brackets without end.
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise ConfigError("the recorded settings are not what a behaviour is told in") from None
-    settings = settings_from(sections)
     if behaviour_text(settings) != text:
         raise ConfigError("the recorded settings mean something else to this version")
     return settings

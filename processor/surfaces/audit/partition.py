@@ -54,7 +54,7 @@ async def audit_partition(
     if difference is not None:
         report.difference = difference
         report.verdict = DIFFERENT
-        if audit.assumed and difference.input_offset is not None:
+        if audit.assumed and (difference.input_offset is not None or difference.what == "state"):
             report.verdict = CANNOT
             report.reason = f"not all settings of the time are recorded, and under the given ones {difference}"
     return report
@@ -230,8 +230,8 @@ class PartitionAudit:
         answer = await self._outputs["actions"].at(offset)
         if answer is None or answer.value is None or answer.key != session_id.encode():
             return False
-        msgpack = is_msgpack(answer.headers)
         try:
+            msgpack = is_msgpack(answer.headers)
             (check_msgpack_depth if msgpack else check_json_depth)(answer.value, MOST_NESTED)
             action = decode_action(answer.value, msgpack=msgpack)
         except (InvalidRecord, msgspec.DecodeError):
@@ -243,7 +243,7 @@ class PartitionAudit:
 
     def _compare_changelog(self) -> Difference | None:
         """The progress record, and the state where all of it was derived again."""
-        if not self._to_progress or self._untouched:
+        if not self._to_progress:
             return None
         place = self._settings.topics.changelog, self._partition
         difference = None

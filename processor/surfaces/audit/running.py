@@ -37,9 +37,12 @@ class Entry(NamedTuple):
 
 
 def source_offset(headers: Sequence[Header]) -> bytes:
-    """The header's first value; empty where a record has none, which no record of ours may have."""
+    """The header's last value; empty where a record has none, which no record of ours may have.
+
+    A dead letter's input may have had one of its own, and did where it once was a dead letter itself.
+    """
     # Kafka knows headers without a value, and what others write may have them.
-    return next((value or b"" for name, value in headers if name == SOURCE_OFFSET), b"")
+    return next((value or b"" for name, value in reversed(headers) if name == SOURCE_OFFSET), b"")
 
 
 class _Queues:

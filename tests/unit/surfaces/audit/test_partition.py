@@ -18,7 +18,7 @@ from processor.surfaces.audit import PartitionReport, Span, audit_partition
 from processor.surfaces.audit.span import WHOLE
 from schemas.progress import PROGRESS_KEY, encode_progress
 from schemas.state_records import EraRecord, Kind, decode_state, encode_state
-from tests.unit.surfaces.audit.memory import Log, Topics, quick
+from tests.unit.surfaces.audit.memory import NOW, Log, Topics, quick
 
 SETTINGS = quick()
 COUNT = 600
@@ -53,6 +53,14 @@ async def test_faultless_output_and_state_are_equal() -> None:
     assert report.notes == []
 
 
+async def test_state_that_nothing_led_to_is_found() -> None:
+    topics, others = Topics(SETTINGS), processed()
+    stray = next(record for record in others.changelog.records if (record.key or b"")[:1] == Kind.SESSION.value)
+    topics.changelog.append(stray.key, stray.value)
+    report = await audited(topics)
+    assert (report.verdict, report.difference is not None and report.difference.what) == ("different", "state")
+
+
 async def test_nothing_processed_is_equal() -> None:
     topics = Topics(SETTINGS)
     topics.write(10)
@@ -81,6 +89,16 @@ async def test_a_range_behind_a_foreign_record_is_not_troubled_by_it() -> None:
     change(20, headers=())(topics.actions)
     assert (await audited(topics)).verdict == "different"
     await expect_equal(topics, span=Span(100, 300))
+
+
+@pytest.mark.parametrize("own", [b"5", b"999999", b"of another kind", b"", None])
+async def test_a_dead_letter_written_into_the_input_again_keeps_its_place(own: bytes | None) -> None:
+    topics = Topics(SETTINGS)
+    topics.write(COUNT)
+    change(200, value=b"{", headers=(("source.offset", own),))(topics.input)
+    topics.process(SETTINGS)
+    for span in (WHOLE, Span(0, 100), Span(300, None)):
+        await expect_equal(topics, span=span)
 
 
 async def test_a_range_that_is_not_processed_yet_cannot_be_audited() -> None:
@@ -284,6 +302,18 @@ async def test_a_difference_under_assumed_settings_is_no_verdict() -> None:
     assert (report.reason or "").startswith("not all settings of the time are recorded, and under the given ones tori.")
 
 
+async def test_another_state_under_assumed_settings_is_no_verdict_either() -> None:
+    topics = Topics(SETTINGS)
+    topics.write(1, [plain("old")])
+    topics.write(COUNT)
+    for at in range(1, COUNT):
+        change(at, timestamp=NOW + 10_000)(topics.input)
+    topics.process(quick(engine={"session_ttl": "1s"}))
+    without_eras(topics)
+    report = await audited(topics)
+    assert (report.verdict, "the state differs" in (report.reason or "")) == ("cannot", True)
+
+
 def with_era(topics: Topics, **fields: Any) -> None:
     [at] = [index for index, record in enumerate(topics.changelog.records) if (record.key or b"")[:1] == b"e"]
     era = decode_state(topics.changelog.records[at].value or b"", EraRecord)
@@ -298,7 +328,17 @@ async def test_another_version_is_derived_with_this_one_and_said() -> None:
     assert note.startswith("from input offset 0 on version 0.0.9 wrote; re-derived with ")
 
 
-@pytest.mark.parametrize("text", ['{"engine.session_ttl_ms":1000,"loop.later":1}', '{"loop.debug":1}', "x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"engine.session_ttl_ms":1000,"loop.later":1}',
+        '{"engine.session_ttl_ms":1000,"loop.debug":"\\ud800"}',
+        '{"loop.debug":1}',
+        "[" * 100_000,
+        "x",
+    ],
+    ids=range(5),
+)
 async def test_settings_of_a_later_version_cannot_be_audited(text: str) -> None:
     topics = processed()
     with_era(topics, settings=text, application_version="9.0")
@@ -391,7 +431,13 @@ DEEP = b"\x91" * 100_000
 
 
 @pytest.mark.parametrize(
-    ("value", "headers"), [(b"[" * 100_000, ()), (DEEP, (("content-type", b"application/msgpack"),)), (None, ())]
+    ("value", "headers"),
+    [
+        (b"[" * 100_000, ()),
+        (DEEP, (("content-type", b"application/msgpack"),)),
+        (b"{}", (("content-type", b"text/plain"),)),
+        (None, ()),
+    ],
 )
 async def test_hostile_records_are_no_evidence_and_no_harm(value: bytes | None, headers: tuple[Header, ...]) -> None:
     topics = with_late_sessions()
