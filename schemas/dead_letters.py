@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from schemas.errors import ErrorCode, InvalidRecord
-from schemas.headers import SOURCE_OFFSET, Header
+from schemas.headers import SOURCE_OFFSET, Header, stored_bytes
 
 ERROR_CODE: Final = "error.code"
 ERROR_MESSAGE: Final = "error.message"
@@ -72,7 +72,7 @@ def fitted(
 ) -> tuple[bytes | None, bytes | None, list[Header]]:
     """Key, value and headers of a dead letter as far as they are the input's own, cut where all of it is too large."""
     headers = list(own_headers)
-    size = len(key or b"") + len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+    size = len(key or b"") + len(value or b"") + stored_bytes(headers)
     if size <= max_bytes:
         return key, value, headers
     return key and key[:KEPT_BYTES], value and value[:KEPT_BYTES], [(ERROR_CUT, b"%d" % size)]

@@ -58,3 +58,13 @@ def parse_content_type(content_type: bytes) -> bool:
 def source_offset(offset: int) -> Header:
     """The header every output record carries: where its input lies (ASCII decimal)."""
     return (SOURCE_OFFSET, b"%d" % offset)
+
+
+def stored_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
+    """How many bytes the headers take in a record, where each name and value follows its length."""
+    return sum(_with_length(len(name.encode())) + _with_length(len(value or b"")) for name, value in headers)
+
+
+def _with_length(size: int) -> int:
+    # A zigzag varint: 7 bits a byte, and one of them is the sign.
+    return size + 1 + size.bit_length() // 7

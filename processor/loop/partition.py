@@ -30,7 +30,7 @@ from schemas.codec import encode_json, encode_msgpack
 from schemas.dead_letters import dead_letter_headers, fitted
 from schemas.errors import InvalidRecord
 from schemas.events import EventDecoder, Limits, StateEvent
-from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack
+from schemas.headers import MSGPACK_CONTENT_TYPE, SOURCE_OFFSET, TRACE_HEADERS, Header, is_msgpack, stored_bytes
 from schemas.state_records import FORMAT, EraRecord, Marks, decode_marks, encode_state
 from topology.topics import INPUT_HEADROOM_BYTES
 
@@ -342,7 +342,7 @@ class PartitionFold:
 def _carried(headers: Iterable[Header], msgpack: bool) -> list[Header]:
     """The headers an output has because of its input's: the format and the trace context, unless that is none."""
     carried = [header for header in headers if header[0] in TRACE_HEADERS]
-    if sum(len(value or b"") for _, value in carried) > MAX_TRACE_BYTES:
+    if stored_bytes(carried) > MAX_TRACE_BYTES:
         carried = []
     if msgpack:
         carried.append(MSGPACK_CONTENT_TYPE)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
+
+from processor.backends.kafka.buffer import BatchList, PartitionBuffer
 from processor.config import load_settings
 from processor.loop.partition import MAX_TRACE_BYTES, PartitionFold
 from schemas.dead_letters import KEPT_BYTES
 from tests.oracle.replay import Expected
-from topology.topics import INPUT_HEADROOM_BYTES
+from topology.topics import INPUT_HEADROOM_BYTES, OUTPUT_HEADROOM_BYTES
 
 SETTINGS = load_settings(None, {}, {"engine.max_event_bytes": 1000})
 LARGEST = 1000 + INPUT_HEADROOM_BYTES
+OWN_BYTES = 8  # of the header ("own", b"abc"), with a length before each
 
 
 class Record(NamedTuple):
@@ -29,7 +33,7 @@ def folded(record: Record) -> Expected:
 
 
 def test_the_largest_record_that_fits_is_a_dead_letter_untouched() -> None:
-    record = Record(b"x" * (LARGEST - 1 - 6), headers=(("own", b"abc"),))
+    record = Record(b"x" * (LARGEST - 1 - OWN_BYTES), headers=(("own", b"abc"),))
 
     [letter] = folded(record).dead_letters
 
@@ -39,7 +43,7 @@ def test_the_largest_record_that_fits_is_a_dead_letter_untouched() -> None:
 
 
 def test_one_byte_more_is_cut_and_marked_with_its_size() -> None:
-    record = Record(b"x" * (LARGEST - 6), headers=(("own", b"abc"),))
+    record = Record(b"x" * (LARGEST - OWN_BYTES), headers=(("own", b"abc"),))
 
     [letter] = folded(record).dead_letters
 
@@ -58,6 +62,26 @@ def test_keys_and_headers_are_cut_too_and_null_stays_null() -> None:
     assert (by_key.key, by_key.value) == (b"k" * KEPT_BYTES, None)
     assert (by_header.key, by_header.value) == (b"k", b"{")
     assert "own" not in dict(by_header.headers)
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        pytest.param(b"{", (("a", b""),) * (LARGEST // 2), id="no more than lengths"),
+        pytest.param(b"{", (("\ufffd" * (LARGEST // 2), b""),), id="a name that was Latin-1"),
+        pytest.param(b'{"session_id": "k", "state": {}}', (("traceparent", b""),) * (LARGEST // 10), id="empty trace"),
+        pytest.param(b'{"session_id": "k", "state": []}', (("tracestate", b""),) * (LARGEST // 10), id="refused"),
+    ],
+)
+def test_whatever_the_headers_are_every_output_fits_its_topic(
+    value: bytes, headers: tuple[tuple[str, bytes], ...]
+) -> None:
+    buffer = PartitionBuffer(*(BatchList(role, 1) for role in ("actions", "metrics", "dead_letters", "changelog")))
+
+    PartitionFold(SETTINGS, "input", 0).process([Record(value, headers=headers)], buffer)
+
+    sizes = [part.bytes() for part in buffer.lists]
+    assert 0 < max(sizes) <= LARGEST + OUTPUT_HEADROOM_BYTES, sizes
 
 
 def test_a_trace_context_that_is_none_is_not_carried_into_outputs() -> None:
