@@ -338,7 +338,7 @@ class Reader:
 async def list_offset(connection: Connection, topic: str, partition: int, which: int) -> int:
     """Earliest or end offset of a partition, asked of its leader on fresh metadata.
 
-    Raises `Refused` where the cluster goes on saying that there is no such topic.
+    Raises `Refused` where the cluster goes on saying that there is no such topic, or none that we may see.
     """
     await connection.refresh()
     loop = asyncio.get_running_loop()
@@ -348,6 +348,8 @@ async def list_offset(connection: Connection, topic: str, partition: int, which:
         if leader is not None or connection.client.cluster.partitions_for_topic(topic):
             seen = loop.time()
         elif loop.time() - seen > connection.timeout_s:
+            if topic in connection.client.cluster.unauthorized_topics:
+                raise missing_acl(connection.kafka, "Describe", f"topic {topic}")
             raise Refused(f"missing topic: {topic}; restore it, or start with new topics")
         if leader is not None:
             try:
