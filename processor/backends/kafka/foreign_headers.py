@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import _DefaultRecordBatchPy
-from aiokafka.record.util import decode_varint
+from aiokafka.record.util import decode_varint_py
 
 _BATCH_HEAD = struct.Struct(">qi")  # base offset, bytes that follow
 
@@ -47,9 +47,18 @@ def read_foreign(batch: bytes) -> list[ForeignRecord]:
     iter(head)  # decompresses
     data, at = head._buffer, head._pos
 
+    def number() -> int:
+        nonlocal at
+        try:
+            # The compiled one reads on behind the end of the buffer, whatever memory that is.
+            value, at = decode_varint_py(data, at)
+        except (IndexError, ValueError):
+            raise CorruptRecordException("a record goes on behind the end of its batch") from None
+        return value
+
     def sized() -> bytes | None:
         nonlocal at
-        length, at = decode_varint(data, at)
+        length = number()
         if length < 0:
             return None
         at += length
@@ -57,15 +66,16 @@ def read_foreign(batch: bytes) -> list[ForeignRecord]:
 
     records = []
     for _ in range(head._num_records):
-        length, at = decode_varint(data, at)
+        length = number()
         end = at + length
-        delta_ms, at = decode_varint(data, at + 1)  # behind the attributes, which say nothing
-        offset_delta, at = decode_varint(data, at)
+        at += 1  # the attributes, which say nothing
+        delta_ms, offset_delta = number(), number()
         key, value = sized(), sized()
-        count, at = decode_varint(data, at)
-        headers = tuple([((sized() or b"").decode("utf-8", "replace"), sized()) for _ in range(count)])
+        headers = tuple([((sized() or b"").decode("utf-8", "replace"), sized()) for _ in range(number())])
         if at != end:
             raise CorruptRecordException(f"a record of {length} bytes ends {at - end} bytes behind them")
+        if end > len(data):
+            raise CorruptRecordException(f"a record ends {end - len(data)} bytes behind its batch")
         timestamp = head.max_timestamp if head.timestamp_type else head.first_timestamp + delta_ms
         records.append(ForeignRecord(head.base_offset + offset_delta, timestamp, key, value, headers))
     return records

@@ -90,6 +90,11 @@ def with_latin_name(codec: int) -> bytes:
         body, attributes = encode(body), codec
     changed = bytearray(data[:61] + body)
     changed[22] |= attributes
+    return mended(changed)
+
+
+def mended(changed: bytearray) -> bytes:
+    """Length and checksum of a changed batch made right again."""
     struct.pack_into(">i", changed, 8, len(changed) - 12)
     struct.pack_into(">I", changed, 17, calc_crc32c(bytes(changed[21:])))
     return bytes(changed)
@@ -107,6 +112,30 @@ async def test_a_header_name_that_is_no_utf_8_stops_no_partition(reader: Reading
         (6, 1001, None, None, ()),
         (7, 1000, b"next", b"", ()),
     ]
+
+
+# The client fails at the first header's name; what comes behind it, it has not looked at.
+LATIN = batch(5, [(b"k", b"v", [("name", b"y"), ("more", b"x" * 8)])]).replace(b"name", b"n\xe4me")
+HUGE = b"\xfe\xff\xff\xff\x0f"  # a length of 2^31 - 1
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (LATIN.replace(b"\x10xxxxxxxx", HUGE + b"xxxxxxxx"), "bytes behind them"),
+        (LATIN.replace(b"\x08more\x10", HUGE + b"more\x10"), "goes on behind the end of its batch"),
+        (LATIN[:-9], "goes on behind the end of its batch"),
+        (LATIN[:-2], "a record ends 2 bytes behind its batch"),
+    ],
+    ids=["a value far too long", "a name far too long", "a length cut off", "a value cut"],
+)
+async def test_lengths_in_such_a_batch_lead_nowhere_else(
+    reader: Reading, data: bytes, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert reader.hear(mended(bytearray(data)))
+    assert words in caplog.text
+    assert reader.take(100) == []
 
 
 async def test_a_record_inside_such_a_batch_can_be_where_reading_begins(reader: Reading) -> None:
