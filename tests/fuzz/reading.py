@@ -2,6 +2,7 @@
 
 Where the damage leaves the checksum wrong, nothing but the right records may come out.  Where the checksum is made
 right again, a broker or a producer meant it: then no exception, and no position that stands still or goes back.
+Undamaged, a reply gives what was written and not aborted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ CODECS = (0, 0, 0, 1, 2, 3, 4)
 _CRC_AT = 17  # behind base offset, length, leader epoch, magic
 
 Row = tuple[int, int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
+Written = list[tuple[int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]]  # as a row, but for time
 
 
 class NoConnection:
@@ -54,10 +56,15 @@ async def _fuzz(dice: Random, count: int) -> list[str]:
     reader = Reader(connection, TOPIC, lambda: None, lambda _, why: lost.append(why))
     try:
         for _ in range(count):
-            data, end, aborted = _log(dice)
+            data, end, aborted, written = _log(dice)
             whole = _received(reader, data, end, aborted, lost)
             if isinstance(whole, str):
                 findings.append(f"undamaged batches {data.hex()}: {whole}")
+                continue
+            if [(offset, *row) for offset, _, *row in whole[0]] != written:
+                findings.append(
+                    f"undamaged batches {data.hex()} with end {end}: {len(whole[0])} of {len(written)} records"
+                )
                 continue
             mended = dice.random() < 0.5
             broken = _broken(dice, data, mended)
@@ -109,15 +116,18 @@ def _complaint(whole: Result, found: Result | str, end: int, mended: bool, data:
     return None
 
 
-def _log(dice: Random) -> tuple[bytes, int, list[tuple[int, int]]]:
-    """One to four batches with their end and the aborted transactions among them."""
+def _log(dice: Random) -> tuple[bytes, int, list[tuple[int, int]], Written]:
+    """One to four batches with their end, the aborted transactions among them, and what is to be read of them."""
     data = b""
     offset = FIRST
     aborted: list[tuple[int, int]] = []
+    written: Written = []
     for producer in range(1 + int(dice.random() * 4)):
         count = 1 + int(dice.random() * 4)
         kind = int(dice.random() * 4)
         records = placed(Grammar(dice, (), large=False).inputs(count), offset)
+        if kind != 2:
+            written += [(record.offset, record.key, record.value, tuple(record.headers)) for record in records]
         if kind == 0:
             data += input_batch(records)
             offset += count
@@ -139,7 +149,7 @@ def _log(dice: Random) -> tuple[bytes, int, list[tuple[int, int]]]:
             offset += 1
         else:
             offset += count + int(dice.random() * 2)  # compaction leaves holes
-    return data, offset, aborted
+    return data, offset, aborted, written
 
 
 def _batch(offset: int, rows: list[Any], codec: int, producer: int, attributes: int) -> bytes:
