@@ -159,7 +159,7 @@ class Campaign:
         if findings and events:
             self._tell_shrunk(order, judge.inputs, findings[0])
         for finding in findings if not events else ():
-            self._told(f"{finding.text} (again: --target {order.target} --chunk {order.seed})")
+            self._told(finding.text)
         discovered = [judge.inputs[index] for index in judge.outcome.discovered]
         small = [one for one in discovered if one.size() <= MAX_CORPUS_BYTES]
         if inputs is None:

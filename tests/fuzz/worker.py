@@ -83,8 +83,11 @@ class Worker:
                 outcome = self._fold.run(order.configuration, inputs, Random(f"{self.role} {order.seed}"))
                 told = inputs if self.role == "judge" else []
             else:
-                findings = TARGETS[order.target](Random(f"{order.target} {order.seed}"), order.count)
-                outcome = Outcome(b"", [Finding(0, text) for text in findings], [], {})
+                # Nothing is compared between the two here, so each takes inputs of its own.
+                chunk = 2 * order.seed + (self.role == "twin")
+                again = f"(again: --target {order.target} --chunk {chunk})"
+                findings = TARGETS[order.target](Random(f"{order.target} {chunk}"), order.count)
+                outcome = Outcome(b"", [Finding(0, f"{text} {again}") for text in findings], [], {})
         except Exception:
             outcome = Outcome(b"", [Finding(0, traceback.format_exc())], [], {})
         return Answer(outcome, told, process_time() - began)
