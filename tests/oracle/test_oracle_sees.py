@@ -145,6 +145,29 @@ def test_output_beyond_the_progress_is_seen() -> None:
     assert {difference.check for difference in found} == {"O1", "O3"}
 
 
+@pytest.mark.parametrize("anchor", [COUNT - 1, -1])
+def test_marks_that_differ_are_seen_whatever_the_anchor(anchor: int) -> None:
+    logs = right_logs()
+    records = logs[TOPICS.changelog].records[0]
+    other = Progress(FORMAT, "1", 1, COUNT, anchor, b"", b"other")
+    records[-1] = records[-1]._replace(value=encode_progress(other))
+
+    [difference] = compare(SETTINGS, logs, {0: COUNT})
+
+    assert (difference.check, difference.where) == ("O3", f"marks at input offset {COUNT}")
+
+
+def test_a_partition_of_which_nothing_is_processed_yet_has_no_group_offset() -> None:
+    logs = right_logs()
+    for topic in (TOPICS.actions, TOPICS.metrics, TOPICS.dead_letters):
+        logs[topic] = log_of(topic, [])
+    first = LoggedRecord(0, 0, PROGRESS_KEY, encode_progress(Progress(FORMAT, "1", 1, 0)), ())
+    logs[TOPICS.changelog] = log_of(TOPICS.changelog, [first])
+
+    assert compare(SETTINGS, logs, {}, drained=False) == []
+    assert [difference.where for difference in compare(SETTINGS, logs, {})] == ["progress record"]
+
+
 def test_input_that_was_not_acknowledged_or_is_missing_is_seen() -> None:
     source = right_logs()[TOPICS.state]
     sent = [(record.offset, record.key, record.value) for record in source.records[0]]

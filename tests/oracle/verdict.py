@@ -86,7 +86,7 @@ def compare(
             (topics.dead_letters, wanted.dead_letters),
         ):
             found += _contents(name, partition, outputs, logs[name].records[partition])
-        found += _state(topics.changelog, partition, wanted, state, progress)
+        found += _state(topics.changelog, partition, wanted, state, progress if consumed else None)
         found += _progress(settings, partition, progress, source, group.get(partition, -1), drained)
     if drained:
         found += _quiet(logs.values())
@@ -144,7 +144,7 @@ def _contents(
 
 
 def _state(
-    topic: str, partition: int, expected: Expected, state: Mapping[bytes, bytes], progress: Progress
+    topic: str, partition: int, expected: Expected, state: Mapping[bytes, bytes], progress: Progress | None
 ) -> list[Difference]:
     found = []
     for key in sorted(expected.state.keys() | state.keys()):
@@ -153,7 +153,7 @@ def _state(
             found.append(Difference("O3", topic, partition, f"key {key!r}", _cut(wanted), _cut(stored)))
             break
     # The first progress record of a partition is not the fold's, and has no marks of it.
-    if progress.anchor_offset >= 0 and progress.marks != expected.marks:
+    if progress is not None and progress.marks != expected.marks:
         where = f"marks at input offset {progress.next_offset}"
         found.append(Difference("O3", topic, partition, where, _cut(expected.marks), _cut(progress.marks)))
     return found
@@ -167,8 +167,8 @@ def _progress(
     following = progress.next_offset
     if drained and following != end:
         found.append(Difference("O2", source.topic, partition, "progress record", str(end), str(following)))
-    # A partition that never had input has a first progress record and no committed offset.
-    if group_offset != following and not (group_offset == -1 and end == 0):
+    # A partition of which nothing is processed has a first progress record and no committed offset.
+    if group_offset != following and not (group_offset == -1 and following == 0):
         group = f"offset of group {settings.engine.application_id}"
         found.append(Difference("O2", source.topic, partition, group, str(following), str(group_offset)))
     return found
