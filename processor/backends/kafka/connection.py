@@ -90,6 +90,8 @@ class Connection:
 
     async def _any_node(self) -> bool:
         """Whether some broker takes us; true, too, while the cluster knows none or none refuses us by name."""
+        if self.client.connected:
+            return True
         for node in [broker.nodeId for broker in self.client.cluster.brokers()]:
             if await self.client.ready(node):
                 return True

@@ -40,6 +40,7 @@ MAX_IDLE_MS: Final = 540_000  # below the brokers' default of 600,000: who ends 
 RENEWED_AT_SHARE: Final = 0.8  # of a session's life, as the Java client does at the earliest
 UNSUPPORTED_MECHANISM: Final = 33
 CLOSE_S: Final = 1.0
+MOST_SHARES: Final = 3  # of the time to connect, however many brokers the cluster tells of
 
 
 class SecuredConnection(AIOKafkaConnection):
@@ -157,9 +158,18 @@ class SecuredClient(AIOKafkaClient):
         self._conns: dict[tuple[Any, ConnectionGroup], SecuredConnection]
         # One at a time per node and purpose, not one for all: a silent node lets nobody wait but those who want it.
         self._opening: dict[tuple[Any, ConnectionGroup], asyncio.Lock] = defaultdict(asyncio.Lock)
-        # A silent broker takes its share of the time there is to connect, and leaves the others theirs.
-        self._dial_s = kafka.connect_timeout_ms / 1000 / len(self.hosts)
         self.refused: str | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether some broker that the cluster told us of has taken us."""
+        return any(connection.usable for (node, _), connection in self._conns.items() if node != "bootstrap")
+
+    @property
+    def _dial_s(self) -> float:
+        """A silent broker takes its share of the time there is to connect, and leaves the others theirs."""
+        known = min(len(self.cluster.brokers()), MOST_SHARES)
+        return self._kafka.connect_timeout_ms / 1000 / max(len(self.hosts), known)
 
     async def bootstrap(self) -> None:
         """Learn the cluster from the first bootstrap server that tells it. Raises what the last one failed with."""
