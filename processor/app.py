@@ -17,7 +17,19 @@ from processor.engine.ports import InputRecord
 from processor.errors import Unreachable
 from processor.surfaces.cli import main as command_line
 from processor.surfaces.folds import partition_fold
-from processor.surfaces.ports import Bounds, Broker, Chunk, FetchProgress, Logs, Producer, Reader, TopicAdmin
+from processor.surfaces.ports import (
+    Bounds,
+    Broker,
+    Chunk,
+    FetchProgress,
+    Logs,
+    Move,
+    Place,
+    Producer,
+    ProgressAdmin,
+    Reader,
+    TopicAdmin,
+)
 from topology import ObservedCluster, Plan
 
 
@@ -87,6 +99,27 @@ class ApacheKafka:
                     return committed.records(topic, partition, start, end)
 
             yield Partitions()
+
+    @asynccontextmanager
+    async def progress(self, settings: Settings) -> AsyncIterator[ProgressAdmin]:
+        from processor.backends.kafka import StoredProgress
+
+        async with StoredProgress(settings) as stored:
+
+            class Admin:
+                async def members(self) -> Sequence[str]:
+                    return await stored.members()
+
+                async def place(self, partition: int) -> Place:
+                    return Place(partition, *await stored.place(partition))
+
+                async def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
+                    return await stored.offset_at(partition, timestamp_ms)
+
+                async def move(self, moves: Sequence[Move]) -> None:
+                    await stored.move({partition: (previous, following) for partition, previous, following in moves})
+
+            yield Admin()
 
     def start_broker(
         self,

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 PROGRESS_KEY = b"\x00progress"
 BARRIER_KEY = b"\x00barrier"
+RESET_PREFIX = b"\x00reset"
 FORMAT = 1
 
 
@@ -38,8 +39,21 @@ class Barrier(Struct, frozen=True, array_like=True):
     generation: int
 
 
+class Reset(Struct, frozen=True, array_like=True):
+    """An operator's word that moved the progress from ``previous_offset`` to ``next_offset``; all of them are kept.
+
+    What lies between was skipped, or (where the next one is the lower) was given out a second time.
+    """
+
+    format: int
+    application_version: str
+    previous_offset: int
+    next_offset: int
+
+
 _encoder = msgspec.msgpack.Encoder()
 _progress_decoder = msgspec.msgpack.Decoder(Progress)
+_reset_decoder = msgspec.msgpack.Decoder(Reset)
 
 
 def encode_progress(progress: Progress) -> bytes:
@@ -64,3 +78,24 @@ def decode_progress(value: bytes) -> Progress:
             f"this version reads up to {FORMAT}"
         )
     return progress
+
+
+def reset_key(barrier_offset: int) -> bytes:
+    """The key of a reset: the changelog offset of the barrier it was decided behind, in the order of time."""
+    return RESET_PREFIX + barrier_offset.to_bytes(8, "big")
+
+
+def encode_reset(reset: Reset) -> bytes:
+    """MessagePack array."""
+    return _encoder.encode(reset)
+
+
+def decode_reset(value: bytes) -> Reset:
+    """Raises ``ValueError`` on bytes that are no reset, or on a newer format than this one."""
+    try:
+        reset = _reset_decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"not a reset: {error}") from None
+    if reset.format > FORMAT:
+        raise ValueError(f"a reset in format {reset.format}, this version reads up to {FORMAT}")
+    return reset

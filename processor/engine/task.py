@@ -12,6 +12,7 @@ from schemas.progress import (
     BARRIER_KEY,
     FORMAT,
     PROGRESS_KEY,
+    RESET_PREFIX,
     Progress,
     decode_progress,
     encode_progress,
@@ -85,7 +86,7 @@ class Task:
         """One committed changelog record."""
         if key == PROGRESS_KEY:
             self._progress = value
-        elif key != BARRIER_KEY:
+        elif key != BARRIER_KEY and not key.startswith(RESET_PREFIX):
             self.fold.restore(key, value)
 
     def end_restore(self, barrier: int, topic: str) -> Progress:
@@ -121,6 +122,12 @@ class Task:
         if records:
             self._anchor_record = records[-1]
         self.position = position
+
+    def go_on_at(self, offset: int) -> None:
+        """Take another position, by an operator's word: there is no consumed record to know the log by."""
+        self.position = offset
+        self._anchor_record = None
+        self._anchor_offset, self._anchor_hash = -1, b""
 
     def progress(self) -> bytes:
         """The progress record of the state as it is now."""

@@ -67,6 +67,40 @@ class Logs(Protocol):
         """In order, those from ``start`` up to ``end`` (exclusive); waits where they are not decided yet."""
 
 
+class Place(NamedTuple):
+    """Where one partition stands: its progress, and the earliest and the end offset of its input."""
+
+    partition: int
+    next_offset: int
+    first: int
+    end: int
+
+
+class Move(NamedTuple):
+    """A partition's progress from one input offset to another."""
+
+    partition: int
+    previous: int
+    following: int
+
+
+class ProgressAdmin(Protocol):
+    """Looks at the progress of partitions and moves it."""
+
+    async def members(self) -> Sequence[str]:
+        """Who is in the group now, each by client id and host."""
+
+    async def place(self, partition: int) -> Place:
+        """As the changelog says it; waits for transactions that are open there."""
+
+    async def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
+        """The first input offset whose record is not older (Kafka's time), None where there is none."""
+
+    async def move(self, moves: Sequence[Move]) -> None:
+        """All of them in one transaction, or none; raises `Refused` while others are in the group, and where a
+        partition is no longer at ``previous``."""
+
+
 class TopicAdmin(Protocol):
     """Looks at topics and changes them."""
 
@@ -116,6 +150,8 @@ class Kafka(Protocol):
         """From the beginning, or with ``latest`` from the end at the time of the call."""
 
     def logs(self, settings: Settings) -> AbstractAsyncContextManager[Logs]: ...
+
+    def progress(self, settings: Settings) -> AbstractAsyncContextManager[ProgressAdmin]: ...
 
     def start_broker(
         self,

@@ -8,6 +8,7 @@ async with connected(settings, "topics") as connection:          # administratio
 from processor.backends.kafka.admin import apply, check, connected, observe
 from processor.backends.kafka.clients import CommittedReader, CommittedRecord, EventProducer
 from processor.backends.kafka.logs import CommittedLogs
+from processor.backends.kafka.reset import StoredProgress
 from processor.backends.kafka.run import run_processor
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "CommittedReader",
     "CommittedRecord",
     "EventProducer",
+    "StoredProgress",
     "apply",
     "check",
     "connected",

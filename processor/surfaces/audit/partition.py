@@ -79,7 +79,7 @@ class PartitionAudit:
         self._bounds = bounds
         self._partition = report.partition
         progress, eras = stored.progress, stored.eras
-        self._untouched = progress.anchor_offset < 0 and not eras
+        self._untouched = progress.anchor_offset < 0 and not eras and not stored.resets
         first_known = next((era.first_offset for era in eras[:1] if era.initial), None)
         if self._untouched:
             self._start, self._whole = progress.next_offset, True
@@ -127,8 +127,9 @@ class PartitionAudit:
         inputs = self._logs.records(self._settings.topics.state, self._partition, self._start, self._end)
         async with aclosing(inputs):
             async for batch in inputs:
-                for start in range(0, len(batch), SLICE_RECORDS):
-                    difference = await self._take(batch[start : start + SLICE_RECORDS])
+                seen = [record for record in batch if not self._was_skipped(record.offset)]
+                for start in range(0, len(seen), SLICE_RECORDS):
+                    difference = await self._take(seen[start : start + SLICE_RECORDS])
                     if difference is not None:
                         return difference
                 if told is not None and batch:
@@ -147,10 +148,25 @@ class PartitionAudit:
             )
         if self._end > progress.next_offset:
             raise NotAuditable(f"it is processed up to input offset {progress.next_offset}, not yet up to {self._end}")
+        for reset in self._stored.resets:
+            if reset.next_offset < min(reset.previous_offset, self._end):
+                remedy = f"; audit with --to {reset.next_offset}" if reset.next_offset else ""
+                raise NotAuditable(
+                    f"a reset took it back from input offset {reset.previous_offset} to {reset.next_offset}, and what "
+                    f"follows may stand twice{remedy}"
+                )
         if self._report.first > self._end:
             raise NotAuditable(f"there is nothing from input offset {self._report.first} up to {self._end}")
         if not self._whole and self._start >= self._end:
             raise NotAuditable(f"the input before offset {self._bounds.first} is gone: retention or a reset removed it")
+        self._report.notes += [
+            f"input offsets {reset.previous_offset}..{reset.next_offset - 1} were skipped by a reset"
+            for reset in self._stored.resets
+            if reset.previous_offset < min(reset.next_offset, self._end)
+        ]
+
+    def _was_skipped(self, offset: int) -> bool:
+        return any(reset.previous_offset <= offset < reset.next_offset for reset in self._stored.resets)
 
     def _ahead_of_input(self) -> Difference:
         return Difference(
@@ -250,6 +266,8 @@ class PartitionAudit:
         last = self._derivation.last
         if last is not None:
             anchor = last.offset, anchor_hash(last)
+            if self._stored.resets and last.offset < self._stored.resets[-1].next_offset:
+                anchor = -1, b""  # a reset leaves none
             difference = compare_progress(place, self._stored, anchor, self._derivation.marks())
         if difference is not None or not self._whole:
             return difference

@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from processor.errors import Refused
 from processor.surfaces.ports import Logs
-from schemas.progress import BARRIER_KEY, PROGRESS_KEY, Progress, decode_progress
+from schemas.progress import (
+    BARRIER_KEY,
+    PROGRESS_KEY,
+    RESET_PREFIX,
+    Progress,
+    Reset,
+    decode_progress,
+    decode_reset,
+)
 from schemas.state_records import EraRecord, Kind, decode_state
 
 PASSES = 2
@@ -20,11 +28,12 @@ class NotAuditable(Refused):
 class StoredState(NamedTuple):
     """The newest record of each key, with its offset, and of a partition the progress at the same moment.
 
-    ``whole``: the log is there from its beginning on.
+    ``resets`` in the order of time.  ``whole``: the log is there from its beginning on.
     """
 
     state: Mapping[bytes, tuple[int, bytes]]
     eras: list[EraRecord]
+    resets: list[Reset]
     progress: Progress
     progress_offset: int
     whole: bool
@@ -55,10 +64,12 @@ async def read_stored(logs: Logs, topic: str, partition: int) -> StoredState:
     if stored is None:
         raise NotAuditable(f"{place} has no progress record: nothing was ever processed, or it was truncated")
     keys = [key for key in newest if key[:1] == Kind.ERA.value]
+    reset_keys = sorted(key for key in newest if key.startswith(RESET_PREFIX))
     try:
         progress = decode_progress(stored[1])
         eras = [decode_state(newest.pop(key)[1], EraRecord) for key in keys]
+        resets = [decode_reset(newest.pop(key)[1]) for key in reset_keys]
     except ValueError as error:
         raise NotAuditable(f"{place}: {error}; audit with the version that wrote it") from None
     eras.sort(key=lambda era: era.first_offset)
-    return StoredState(newest, eras, progress, stored[0], first == 0)
+    return StoredState(newest, eras, resets, progress, stored[0], first == 0)

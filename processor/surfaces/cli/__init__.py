@@ -22,6 +22,7 @@ from processor.surfaces.cli.broker import broker_app
 from processor.surfaces.cli.demo import demo
 from processor.surfaces.cli.exits import DEBUG_VARIABLE, EXIT_CODES, ExitCode, debugging, report
 from processor.surfaces.cli.replay import replay
+from processor.surfaces.cli.reset import reset
 from processor.surfaces.cli.run import run
 from processor.surfaces.cli.simulate import simulate
 from processor.surfaces.cli.topics import topics_app
@@ -70,7 +71,7 @@ def settings() -> None:
     print(settings_text())
 
 
-for _command in (demo, run, simulate, replay, audit, settings):
+for _command in (demo, run, simulate, replay, audit, reset, settings):
     cli.command()(_command)
 cli.add_typer(topics_app)
 cli.add_typer(broker_app)

@@ -7,12 +7,24 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
+
 from processor.config import Settings, settings_from
 from processor.engine.ports import Header
 from processor.engine.task import anchor_hash
 from processor.loop.partition import PartitionFold
 from processor.surfaces.ports import Bounds
-from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, decode_progress, encode_progress
+from schemas.progress import (
+    BARRIER_KEY,
+    FORMAT,
+    PROGRESS_KEY,
+    Progress,
+    Reset,
+    decode_progress,
+    encode_progress,
+    encode_reset,
+    reset_key,
+)
 from tests.faults.load import events
 
 NOW = 1_700_000_000_000
@@ -112,10 +124,9 @@ class Topics:
             assert record.key is not None
             if record.value is None:
                 state.pop(record.key, None)
-            elif record.key != BARRIER_KEY:
+            elif record.key[:1] != b"\x00":  # the engine's own
                 state[record.key] = record.value
         progress = self.progress()
-        del state[PROGRESS_KEY]
         for key, value in state.items():
             fold.restore(key, value)
         fold.restored(progress.marks)
@@ -139,6 +150,15 @@ class Topics:
             for log in self.logs.of.values():
                 if log is not self.input:
                     log.end += 1  # the marker
+
+    def reset(self, target: int) -> None:
+        """What the command of this name commits."""
+        stored = self.progress()
+        told = Reset(FORMAT, "1", stored.next_offset, target)
+        self.changelog.append(BARRIER_KEY, b"")
+        self.changelog.append(reset_key(self.changelog.end - 1), encode_reset(told))
+        moved = msgspec.structs.replace(stored, next_offset=target, anchor_offset=-1, anchor_hash=b"")
+        self.changelog.append(PROGRESS_KEY, encode_progress(moved))
 
     def progress(self) -> Progress:
         stored = next(record for record in reversed(self.changelog.records) if record.key == PROGRESS_KEY)

@@ -1,0 +1,247 @@
+"""Moving the progress of partitions by an operator's word.
+
+It is an ordinary commit by an ordinary member of the group, the only one: behind its own barrier, under the token of
+its assignment (rules R1 and R4).  So a processor that starts at the same moment either voids the token, and nothing
+is changed, or restores behind what was changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Self
+
+import msgspec
+from aiokafka.protocol.admin import DescribeGroupsRequest
+
+from processor.backends.kafka.admin import check
+from processor.backends.kafka.cluster import KafkaCluster
+from processor.backends.kafka.connection import (
+    COORDINATOR_MOVED,
+    TRY_AGAIN,
+    UNAUTHORIZED,
+    NotSent,
+    error_name,
+    missing_acl,
+    retries,
+)
+from processor.backends.kafka.reader import LATEST, list_offset
+from processor.config import Settings, declared_topology
+from processor.engine.commit import Batch, commit
+from processor.engine.lifecycle import TaskState
+from processor.engine.ports import InputRecord, Membership, Outbox, Token
+from processor.engine.task import Task
+from processor.errors import Fenced, InDoubt, Refused
+from schemas.progress import FORMAT, Barrier, Reset, encode_barrier, encode_reset, reset_key
+
+log = logging.getLogger(__name__)
+
+NAME = "reset"  # of the member and of its transactional id
+MEMBERLESS = frozenset({"Empty", "Dead"})
+STOP_FIRST = (
+    "stop all instances first; one that was killed, or is a static member, counts until its session time-out is over"
+)
+LOOK_S = 0.1
+
+
+class KeptState:
+    """The engine's `Fold` of a partition that only moves: its marks stay, and all else that is stored."""
+
+    def __init__(self, _partition: int) -> None:
+        self.moved: dict[bytes, bytes | None] = {}
+        self._marks = b""
+
+    def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
+        """Raises: whoever moves a partition reads no input."""
+        raise AssertionError("a reset processes nothing")
+
+    def changes(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """The record that tells of the reset."""
+        return self.moved.items()
+
+    def marks(self) -> bytes:
+        """As they were stored."""
+        return self._marks
+
+    def tally(self) -> Mapping[str, float]:
+        """Nothing happened that would count."""
+        return {}
+
+    def diary(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Nothing happened that would be told."""
+        return ()
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """The state stays where it is."""
+
+    def restored(self, marks: bytes) -> None:
+        """Take over the stored marks."""
+        self._marks = marks
+
+
+class SoleMember:
+    """The engine's `Listener` that hears of the one assignment and of its end."""
+
+    def __init__(self) -> None:
+        self.token: Token | None = None
+        self._assigned = asyncio.Event()
+
+    def assigned(self, token: Token) -> None:
+        """Remember it."""
+        self.token = token
+        self._assigned.set()
+
+    async def revoked(self) -> None:
+        """Somebody joined, or we were too slow: the token is void."""
+        self.token = None
+
+    async def joined(self, membership: Membership, timeout_s: float) -> Token:
+        """The token of the first assignment; raises `Refused` where none comes in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.token is None:
+                    with contextlib.suppress(Fenced):
+                        membership.check()
+                    await asyncio.wait([waiting := asyncio.create_task(self._assigned.wait())], timeout=LOOK_S)
+                    waiting.cancel()
+        except TimeoutError:
+            raise Refused(f"the group gave no assignment within {timeout_s:g} s: {STOP_FIRST}") from None
+        return self.token
+
+
+class StoredProgress:
+    """Implements `processor.surfaces.ports.ProgressAdmin`, in plain numbers."""
+
+    def __init__(self, settings: Settings) -> None:
+        # A static member would stay in the group when it is gone, and be given partitions.
+        engine = msgspec.structs.replace(settings.engine, static_membership=False)
+        self._settings = msgspec.structs.replace(settings, engine=engine)
+        self._partitions = frozenset(range(settings.topics.partitions))
+        self._cluster = KafkaCluster(self._settings, NAME)
+
+    async def __aenter__(self) -> Self:
+        await check(self._settings, declared_topology(self._settings))
+        try:
+            await self._cluster.open()
+        except BaseException:
+            await self._cluster.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._cluster.close()
+
+    async def members(self) -> list[str]:
+        """Client id and host of every member of the group."""
+        group = self._settings.engine.application_id
+        connection = self._cluster.store_connection
+        async for _ in retries():
+            try:
+                node = await connection.coordinator("group", group)
+                reply = await connection.send(node, DescribeGroupsRequest([group]), coordination=True)
+            except (NotSent, InDoubt):
+                await connection.refresh()
+                continue
+            [(code, _, state, _, _, members, *_)] = reply.groups
+            if code == 0:
+                return [] if state in MEMBERLESS else [f"{member[1]} at {member[2]}" for member in members]
+            if code in UNAUTHORIZED:
+                raise missing_acl(connection.kafka, "Read", f"group {group}")
+            if code not in COORDINATOR_MOVED and code not in TRY_AGAIN:
+                raise Refused(f"group {group}: {error_name(code)}")
+        raise AssertionError("retries() does not end")
+
+    async def place(self, partition: int) -> tuple[int, int, int]:
+        """Next offset, and earliest and end offset of the input; changes nothing."""
+        topic = self._settings.topics.changelog
+        end = await list_offset(self._cluster.store_connection, topic, partition, LATEST)
+        task = self._task(partition)
+        if end:
+            await self._read(task, end - 1)
+        else:
+            task.begin_restore()
+        following = task.end_restore(end, topic).next_offset
+        return following, *await self._cluster.input_bounds(partition)
+
+    async def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
+        """The first input offset of a record that is not older."""
+        topic = self._settings.topics.state
+        offset = await list_offset(self._cluster.input_connection, topic, partition, timestamp_ms)
+        return offset if offset >= 0 else None
+
+    async def move(self, moves: Mapping[int, tuple[int, int]]) -> None:
+        """Partition to (offset it is at, offset to go on at), in one transaction; raises `Refused`."""
+        if members := await self.members():
+            raise Refused(f"group {self._settings.engine.application_id} has members ({members[0]}): {STOP_FIRST}")
+        listener = SoleMember()
+        membership = await self._cluster.join(listener)
+        try:
+            engine = self._settings.engine
+            token = await listener.joined(
+                membership, (engine.session_timeout_ms + engine.rebalance_timeout_ms + engine.stuck_timeout_ms) / 1000
+            )
+            if token.partitions != self._partitions:
+                raise Refused(f"another member joined the group meanwhile: {STOP_FIRST}")
+            await self._commit(token, moves)
+        finally:
+            await membership.leave()
+
+    async def _commit(self, token: Token, moves: Mapping[int, tuple[int, int]]) -> None:
+        epoch = await self._cluster.open_epoch()
+        try:
+            batch = Batch(token, epoch, 0.0)
+            for partition, (previous, following) in sorted(moves.items()):
+                batch.entry(await self._moved(partition, previous, following, token))
+            batch.close()
+            await commit(batch, self._settings.engine.transaction_timeout_ms / 1000)
+        except (Fenced, InDoubt, Refused) as error:
+            # A new epoch ends what is open, so that no processor has to wait for its time-out.
+            await (await self._cluster.open_epoch()).close()
+            if isinstance(error, Fenced):
+                raise Refused(f"another member joined the group meanwhile, nothing was changed: {STOP_FIRST}") from None
+            if isinstance(error, InDoubt):
+                raise Refused(
+                    f"the transaction was not answered ({error}): look with a dry run whether it was committed"
+                ) from None
+            raise
+        finally:
+            await epoch.close()
+
+    async def _moved(self, partition: int, previous: int, following: int, token: Token) -> Task:
+        barrier = await self._cluster.barrier(partition, encode_barrier(Barrier(NAME, token.generation)))
+        task = self._task(partition)
+        await self._read(task, barrier)
+        stored = task.end_restore(barrier, self._settings.topics.changelog)
+        if stored.next_offset != previous:
+            raise Refused(
+                f"partition {partition} went on from {previous} to {stored.next_offset} meanwhile, nothing was "
+                "changed: look again with a dry run"
+            )
+        task.go_on_at(following)
+        assert isinstance(task.fold, KeptState)
+        reset = Reset(FORMAT, version("creative-feedback"), previous, following)
+        task.fold.moved[reset_key(barrier)] = encode_reset(reset)
+        return task
+
+    def _task(self, partition: int) -> Task:
+        return Task(partition, KeptState, self._settings.topics.partitions, version("creative-feedback"))
+
+    async def _read(self, task: Task, barrier: int) -> None:
+        """Restore the task up to the record at this offset; waits for open transactions, and says so."""
+        told = False
+
+        def waiting(position: int) -> None:
+            nonlocal told
+            if not told:
+                log.warning(
+                    "changelog of partition %d: waiting at offset %d for a transaction to end", task.partition, position
+                )
+                told = True
+
+        task.begin_restore()
+        while not await self._cluster.read_changelog(task.partition, barrier, task.restore, waiting):
+            assert task.state is TaskState.RESTORING
+            task.begin_restore()
