@@ -127,7 +127,24 @@ def _restores_in_a_row(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Runner, "_compute", wrong)
 
 
+def _restore_beside_the_own_transaction(patch: pytest.MonkeyPatch) -> None:
+    original = Runner._restore
+
+    async def wrong(self: Runner, task: Task) -> bool:
+        self._inflight_batch = None
+        return await original(self, task)
+
+    patch.setattr(Runner, "_restore", wrong)
+
+
 SCENARIO_BUGS = [
+    ScenarioBug(
+        "a restore does not wait for the own transaction",
+        "R4",
+        _restore_beside_the_own_transaction,
+        scenarios.test_a_restore_waits_for_the_transaction_that_its_own_instance_has_under_way,
+        fails=AssertionError,
+    ),
     ScenarioBug(
         "other partitions wait for a restore",
         "R4",

@@ -533,6 +533,32 @@ async def test_a_record_that_stays_unreadable_halts_its_partition_and_no_other()
 
 
 @in_virtual_time
+async def test_a_restore_waits_for_the_transaction_that_its_own_instance_has_under_way() -> None:
+    """Its answer would be counted for the restored state: the next batch would seem committed before it is."""
+    stage = Stage(1)
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    assert instance.runner is not None
+    reader = instance.runner._input
+    assert isinstance(reader, ModelInput)
+    reader.unreadable = {0: 5}
+    stage.broker.weather.slow = {"end": 0.3}
+    stage.feed(0, range(5))
+    await stage.until(lambda: stage.requests[-1][1] == "end")
+    stage.feed(0, range(5, 9))
+    await stage.until(lambda: not running(instance, 0))
+    assert instance.runner._inflight is not None, "no transaction was under way: the test shows nothing"
+    reader.unreadable = {}
+    await stage.settled()
+    stage.fates["add_offsets"] = [Fate.LOST]
+    stage.feed(0, range(9, 12))
+    await stage.until(lambda: stage.broker.sometimes.get("new epoch"))
+    stage.feed(0, range(12, 15))
+    await stage.settled()
+    stage.close(instance)
+
+
+@in_virtual_time
 async def test_retention_may_take_the_anchor() -> None:
     stage = Stage(1)
     stage.feed(0, range(5))
