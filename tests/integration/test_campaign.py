@@ -42,6 +42,7 @@ def played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Slice:
             print(f"\n{table(summary)}")
         assert summary.violations == 0, "\n".join(summary.violation_texts)
         assert summary.comparisons >= len(rounds(kind, total, SEED))
+        assert summary.records_compared >= 10 * total, "hardly anything was compared"
         return tally
 
     return played
@@ -61,6 +62,7 @@ async def test_ten_zombies_leave_no_trace(kafka: EmbeddedKafka, played: Slice) -
 
     assert tally.count("zombie") == ZOMBIES
     assert min(tally.count("zombie", point) for point in WAYS if point) >= ZOMBIES // len(WAYS)
+    assert tally.summary(SEED, 0.0).observed, "no zombie was refused anything: none had still meant to write"
 
 
 @pytest.mark.timeout(480)
