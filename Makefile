@@ -10,7 +10,7 @@ SEED     ?= 1
 DEMO     := $(if $(DURATION),--duration $(DURATION),)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-secure lint bench audit lock clean
+.PHONY: help install demo test test-secure lint bench fuzz audit lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
