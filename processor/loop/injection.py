@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
@@ -23,11 +23,23 @@ SUCCESS_GAIN = 0.1
 MAX_EXPERIENCE = 100
 # Only a large min_exploration_steps makes an exploration longer than 300 steps.
 MAX_KNOWN_STEPS = 1000
+# A number may take twice the place that it had in the event: too many signals would not fit into the action's topic.
+MAX_SHOWN_BYTES = 64 * 1024
+NUMBER_BYTES = 24  # a double's text at most
+LOOP_SIGNALS = ("novelty", "aesthetic_score", "volatility", "lambda_max")
 
 
 def performance(weights: Sequence[float], novelty: float, aesthetic_score: float, volatility: float) -> float:
     """w·(novelty, aesthetic_score), minus w·volatility."""
     return weights[0] * novelty + weights[1] * aesthetic_score - weights[2] * volatility
+
+
+def _shown(signals: dict[str, Any]) -> dict[str, Any]:
+    """The signals for a debug record; of too many, only the loop's own, and how many there were."""
+    size = sum(len(name) + (len(value) if isinstance(value, str) else NUMBER_BYTES) for name, value in signals.items())
+    if size <= MAX_SHOWN_BYTES:
+        return signals
+    return {**{name: signals[name] for name in LOOP_SIGNALS}, "signals_cut": len(signals)}
 
 
 class Forecast(NamedTuple):
@@ -108,7 +120,7 @@ class Injector:
         )
         if loop.debug:
             action.debug = DebugRecord(
-                signals_of(event.state, reading),
+                _shown(signals_of(event.state, reading)),
                 self.triggers(reading, steps),
                 choice.rule,
                 list(self.features(session, reading, base, duration)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 import pytest
@@ -94,3 +95,19 @@ def test_a_trace_context_that_is_none_is_not_carried_into_outputs() -> None:
 
     assert trace in right.headers
     assert large.headers == many.headers == (("source.offset", b"7"),)
+
+
+def test_numbers_that_grow_when_they_are_explained_are_cut_and_counted() -> None:
+    debugging = load_settings(None, {}, {"loop.debug": True})
+    state = {f"{number:x}": 1e15 for number in range(80_000)}
+    whole = json.dumps({"state": {"novelty": 0.9, "force_inject": True, **state}}, separators=(",", ":"))
+    event = whole.replace("1000000000000000.0", "1e15")
+    assert len(event) <= debugging.engine.max_event_bytes
+    out = Expected()
+
+    PartitionFold(debugging, "input", 0).process([Record(event.encode()), Record(event.encode(), offset=8)], out)
+
+    explained = [json.loads(action.value or b"") for action in out.actions if b'"debug"' in (action.value or b"")]
+    assert explained
+    assert [action["debug"]["state"]["signals_cut"] for action in explained] == [80_005] * len(explained)
+    assert max(len(action.value or b"") for action in out.actions) < 10_000
