@@ -7,6 +7,7 @@
                     │            ├──► RESTORING   after a doubt, while not clean
                     ▼            ▼
                   HALTED ◄───────┘                what cannot go on, with its cause
+    CREATED, KEPT ──► HALTED                      what may not even begin: its barrier is refused
     every state ──► CLOSED                        the partition went elsewhere
 """
 
@@ -32,10 +33,10 @@ class TaskState(Enum):
 
 
 _SUCCESSORS = {
-    TaskState.CREATED: frozenset({TaskState.RESTORING, TaskState.CLOSED}),
+    TaskState.CREATED: frozenset({TaskState.RESTORING, TaskState.HALTED, TaskState.CLOSED}),
     TaskState.RESTORING: frozenset({TaskState.RESTORING, TaskState.RUNNING, TaskState.HALTED, TaskState.CLOSED}),
     TaskState.RUNNING: frozenset({TaskState.RESTORING, TaskState.KEPT, TaskState.HALTED, TaskState.CLOSED}),
-    TaskState.KEPT: frozenset({TaskState.RESTORING, TaskState.RUNNING, TaskState.CLOSED}),
+    TaskState.KEPT: frozenset({TaskState.RESTORING, TaskState.RUNNING, TaskState.HALTED, TaskState.CLOSED}),
     TaskState.HALTED: frozenset({TaskState.CLOSED}),
     TaskState.CLOSED: frozenset(),
 }

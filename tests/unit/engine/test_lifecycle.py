@@ -20,10 +20,10 @@ C, R, W, K, H, X = (
 )
 
 ALLOWED = {
-    *((C, state) for state in (R, X)),
+    *((C, state) for state in (R, H, X)),
     *((R, state) for state in (R, W, H, X)),
     *((W, state) for state in (R, K, H, X)),
-    *((K, state) for state in (R, W, X)),
+    *((K, state) for state in (R, W, H, X)),
     (H, X),
 }
 

@@ -558,6 +558,29 @@ async def test_a_restore_waits_for_the_transaction_that_its_own_instance_has_und
     stage.close(instance)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@in_virtual_time
+async def test_a_barrier_that_is_refused_halts_its_partition_by_name_and_no_other(kept: bool) -> None:
+    """At the first assignment, and at one in which the partition could have been kept."""
+    stage = Stage(2)
+    instance = stage.start()
+    original = instance.cluster.barrier
+
+    async def refused(partition: int, value: bytes) -> int:
+        if partition == 1:
+            raise Refused("missing ACL: Write on the changelog")
+        return await original(partition, value)
+
+    if kept:
+        await stage.until(lambda: running(instance, 0, 1))
+        stage.broker.group.rebalance()
+    instance.cluster.barrier = refused  # type: ignore[method-assign]
+    stage.feed(0, range(5))
+    await stage.until(lambda: stage.broker.group.offsets.get(0) == 5 and instance.seen.halted_partitions)
+    assert instance.seen.halted_partitions == {1: "missing ACL: Write on the changelog"}
+    stage.close(instance)
+
+
 @in_virtual_time
 async def test_retention_may_take_the_anchor() -> None:
     stage = Stage(1)
