@@ -331,6 +331,9 @@ class Reader:
         cursor.chunks.append((records, behind, size))
         cursor.bytes += size
         cursor.fetch_offset = behind
+        # Asked for last next time: a batch larger than the limits comes for the first partition in a request only
+        # (https://cwiki.apache.org/confluence/display/KAFKA/KIP-74).
+        self._cursors[partition] = self._cursors.pop(partition)
         self._wake()
         return False
 

@@ -189,3 +189,36 @@ async def test_a_reply_about_nothing_is_no_failure(reader: Reading) -> None:
         connection.topics = topics
         await reader._fetch(1, [0])
     assert reader.failure is None
+
+
+class Asked(Replies):
+    """A cluster with one node that gives partition 0 one record and then answers nothing; what it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: asyncio.Queue[list[int]] = asyncio.Queue()
+        self.client = self
+        self.cluster = self
+
+    def leader(self, topic: str, partition: int) -> int | None:
+        return 1
+
+    async def send(self, node: int, request: Any, *, coordination: bool = False) -> Any:
+        self.requests.put_nowait([partition for partition, *_ in request.topics[0][1]])
+        if self.topics:
+            await asyncio.Event().wait()
+        self.topics = [(TOPIC, [(0, 0, 100, 100, 0, [], -1, batch(0, [(b"k", b"v", [])]))])]
+        return self
+
+
+async def test_who_got_records_is_asked_for_last() -> None:
+    """A batch above the limits comes for the first partition of a request only: each is that in turn."""
+    cluster = Asked()
+    reading = Reading(cluster)
+    for partition in (0, 1, 2):
+        reading.seek(partition, 0)
+    try:
+        async with asyncio.timeout(5):
+            assert [await cluster.requests.get() for _ in range(2)] == [[0, 1, 2], [1, 2, 0]]
+    finally:
+        await reading.close()
