@@ -149,7 +149,8 @@ class PartitionAudit:
         if self._end > progress.next_offset:
             raise NotAuditable(f"it is processed up to input offset {progress.next_offset}, not yet up to {self._end}")
         for reset in self._stored.resets:
-            if reset.next_offset < min(reset.previous_offset, self._end):
+            went_back = reset.next_offset < reset.previous_offset
+            if went_back and (self._to_progress or reset.next_offset < self._end):
                 remedy = f"; audit with --to {reset.next_offset}" if reset.next_offset else ""
                 raise NotAuditable(
                     f"a reset took it back from input offset {reset.previous_offset} to {reset.next_offset}, and what "

@@ -13,9 +13,13 @@ from schemas.progress import (
     PROGRESS_KEY,
     Barrier,
     Progress,
+    Reset,
     decode_progress,
+    decode_reset,
     encode_barrier,
     encode_progress,
+    encode_reset,
+    reset_key,
 )
 
 OFFSETS = st.integers(0, 2**63 - 1)
@@ -58,3 +62,20 @@ def test_a_barrier_is_told_from_progress_by_its_key() -> None:
     assert BARRIER_KEY != PROGRESS_KEY
     assert BARRIER_KEY[:1] == PROGRESS_KEY[:1] == b"\x00"
     assert msgspec.msgpack.decode(encode_barrier(Barrier("i0", 3))) == ["i0", 3]
+
+
+@given(st.text(max_size=20), OFFSETS, OFFSETS)
+def test_a_reset_that_is_encoded_is_decoded(version: str, previous: int, following: int) -> None:
+    reset = Reset(FORMAT, version, previous, following)
+    assert decode_reset(encode_reset(reset)) == reset
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", msgspec.msgpack.encode([1]), msgspec.msgpack.encode([2, "9.9", 1, 2])])
+def test_other_bytes_and_newer_formats_are_no_reset(value: bytes) -> None:
+    with pytest.raises(ValueError, match=r"not a reset|a reset in format 2"):
+        decode_reset(value)
+
+
+@given(OFFSETS, OFFSETS)
+def test_the_keys_of_resets_are_in_the_order_of_time(one: int, other: int) -> None:
+    assert (reset_key(one) < reset_key(other)) == (one < other)

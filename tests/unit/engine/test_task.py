@@ -8,7 +8,15 @@ from processor.engine.commit import Batch
 from processor.engine.ports import Token
 from processor.engine.task import Task, anchor_hash
 from processor.errors import Refused
-from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, decode_progress, encode_progress
+from schemas.progress import (
+    BARRIER_KEY,
+    FORMAT,
+    PROGRESS_KEY,
+    Progress,
+    decode_progress,
+    encode_progress,
+    reset_key,
+)
 from tests.simulation.log import COMMITTED, Entry, NewRecord
 from tests.simulation.tally_fold import TallyFold
 from tests.unit.engine.recording import RecordingEpoch
@@ -42,6 +50,17 @@ def test_barriers_of_others_are_not_state() -> None:
     task = restored(progress(), (BARRIER_KEY, b"x"), (b"sa", b"1 2 3 4 5"))
     assert isinstance(task.fold, TallyFold)
     assert list(task.fold.sessions) == [b"a"]
+
+
+def test_resets_are_not_state() -> None:
+    assert list(restored(progress(), (reset_key(7), b"x")).fold.changes()) == []
+
+
+def test_a_task_that_goes_on_elsewhere_knows_no_consumed_record() -> None:
+    task = restored(progress(5, b"123"))
+    task.consumed([record(5)], 6)
+    task.go_on_at(40)
+    assert decode_progress(task.progress()) == Progress(FORMAT, "1.2", 4, 40, -1, b"", b"123")
 
 
 def test_the_next_writer_lands_behind_the_own_barrier() -> None:
