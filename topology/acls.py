@@ -23,7 +23,7 @@ ResourceType = Literal["topic", "group", "transactional-id"]
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
 
 PARTY_MEANING: Final[Mapping[Party, str]] = {
-    "processor": "the processor (`creative-feedback run`)",
+    "processor": "the processor (`creative-feedback run|reset`)",
     "topics": "the topics job (`creative-feedback topics plan|apply|check`)",
     "producer": "who writes state events and follows the actions (TORI, `creative-feedback simulate`)",
     "reader": "who reads actions, metrics and dead letters",
