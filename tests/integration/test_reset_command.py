@@ -16,6 +16,7 @@ import pytest
 
 from processor.app import ApacheKafka
 from processor.backends.embedded import EmbeddedKafka
+from processor.backends.kafka import StoredProgress
 from processor.config import Settings
 from processor.errors import Refused
 from processor.surfaces.audit import audit_partition
@@ -243,4 +244,32 @@ async def test_a_partition_that_went_on_since_it_was_looked_at_is_not_moved(
                 await admin.move([Move(0, at[0], 0), Move(1, 3, 0)])
         assert {partition: (await progress_of(settings, partition)).next_offset for partition in range(2)} == at
         await scenario.working(await scenario.start("two"))
+        await scenario.proven()
+
+
+async def test_an_instance_that_joins_meanwhile_keeps_the_reset_from_being_committed(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=505, partitions=2) as scenario:
+        settings = scenario.settings
+        one = await scenario.start("one")
+        await scenario.load.send(100)
+        await scenario.drained()
+        await stopped(one)
+        at = {partition: (await progress_of(settings, partition)).next_offset for partition in range(2)}
+        joined: list[Instance] = []
+        async with StoredProgress(await as_party(settings, "processor")) as stored:
+            barrier = stored._cluster.barrier
+
+            async def barrier_after_another_joined(partition: int, value: bytes) -> int:
+                if not joined:
+                    joined.append(await scenario.start("two"))
+                    await scenario.until("two a member", lambda: bool(joined[0].lines("assigned")))
+                return await barrier(partition, value)
+
+            stored._cluster.barrier = barrier_after_another_joined  # type: ignore[method-assign]
+            with pytest.raises(Refused, match="another member joined the group meanwhile, nothing was changed"):
+                await stored.move({0: (at[0], 0), 1: (at[1], 0)})
+        await scenario.working(*joined)
+        await scenario.load.send(100)
         await scenario.proven()
