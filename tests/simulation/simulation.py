@@ -15,7 +15,7 @@ from processor.engine.observer import Committed, Observer
 from processor.engine.ports import FoldFactory
 from processor.engine.runner import Runner
 from processor.engine.tuning import Tuning
-from processor.errors import Fenced, ProcessorError
+from processor.errors import Fenced, InstanceIdInUse, ProcessorError
 from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import CHANGELOG, INPUT, MAX_BATCH_BYTES, OUTPUTS, ModelKafka
 from tests.simulation.client import ModelCluster
@@ -111,14 +111,16 @@ class Report:
 
 
 _CAUSES = {"not answered within": "transaction not answered in time", "too large": "batch too large"}
+_REFUSED_BATCH = ": refused"  # the only reason for which a partition may halt here
 
 
 class _Seen(Observer):
     """Counts what an instance reports."""
 
-    def __init__(self, broker: ModelKafka, process: Process) -> None:
+    def __init__(self, broker: ModelKafka, process: Process, defects: list[str]) -> None:
         self._broker = broker
         self._process = process
+        self._defects = defects
         self.halted_partitions: dict[int, str] = {}
         self.committed_records = 0
 
@@ -143,6 +145,8 @@ class _Seen(Observer):
     def halted(self, partition: int, cause: str) -> None:
         self._reached("partition halted")
         self.halted_partitions[partition] = cause
+        if not cause.endswith(_REFUSED_BATCH) and not self._process.killed:
+            self._defects.append(f"partition {partition} halted: {cause}")
 
 
 class Instance:
@@ -159,7 +163,7 @@ class Instance:
             plan.tuning.transaction_timeout_s,
             static_membership=plan.static_membership,
         )
-        self.seen = _Seen(broker, self.process)
+        self.seen = _Seen(broker, self.process, simulation.defects)
         self.tuning = replace(plan.tuning, instance_id=name, partition_count=plan.partitions)
         self._plan = plan
         self.runner: Runner | None = None
@@ -278,11 +282,13 @@ class Simulation:
         supervisor.add_done_callback(self._supervisors.discard)
 
     async def _supervise(self, instance: Instance) -> None:
-        """Restart what ends; what ends in another way than by a named refusal is a defect."""
+        """Restart what ends; nothing here is a reason to end, but a twin."""
         try:
             await instance.main
+        except InstanceIdInUse:
+            self.broker.reached("exit InstanceIdInUse")
         except ProcessorError as refusal:
-            self.broker.reached(f"exit {type(refusal).__name__}")
+            self.defects.append(f"{instance.name} refused to work: {refusal!r}")
         except (Killed, asyncio.CancelledError):
             tasks = instance.runner.tasks.values() if instance.runner is not None else ()
             if any(task.state is TaskState.RESTORING for task in tasks):

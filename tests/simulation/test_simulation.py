@@ -11,8 +11,10 @@ from dataclasses import replace
 
 import pytest
 
+from processor.errors import Refused
 from tests.simulation.plans import COMMON, PLANS, missing
 from tests.simulation.simulation import Plan, simulate
+from tests.simulation.tally_fold import TallyFold
 
 _seen: Counter[str] = Counter()
 
@@ -39,6 +41,23 @@ def test_a_calm_run_meets_no_doubt() -> None:
     report = simulate(Plan(1, faults={}))
     assert report.violations == []
     assert set(report.sometimes) <= {"restored", "kept through a rebalance"}
+
+
+class Reluctant(TallyFold):
+    """Now and then it takes its own state for damaged; the next restore is fine again."""
+
+    restores = 0
+
+    def restored(self, marks: bytes) -> None:
+        Reluctant.restores += 1
+        if Reluctant.restores % 7 == 0:
+            raise Refused("state is damaged")
+        super().restored(marks)
+
+
+def test_a_refusal_without_a_reason_is_seen() -> None:
+    violations = simulate(Plan(1, fold=Reluctant)).violations
+    assert any("state is damaged" in violation for violation in violations)
 
 
 @pytest.mark.timeout(120)
