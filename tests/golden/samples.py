@@ -14,7 +14,7 @@ from schemas.dead_letters import dead_letter_headers
 from schemas.errors import InvalidRecord
 from schemas.events import StateFields
 from schemas.metrics import CurrentInjection, HistoryPoint, Metric, PerformanceTrend
-from schemas.progress import Progress, encode_progress
+from schemas.progress import Progress, Reset, encode_progress, encode_reset
 from schemas.state_records import (
     BlockRecord,
     EraRecord,
@@ -247,6 +247,7 @@ PROGRESS = Progress(
     anchor_hash=b"\x00\x01\x02\x03",
     marks=b"marks",
 )
+RESET = Reset(format=1, application_version="0.1.0", previous_offset=10, next_offset=25)
 STATE_EVENT = {
     "session_id": "s1",
     "sequence": 42,
@@ -269,6 +270,7 @@ def golden_files() -> dict[str, bytes]:
         "dead-letter-headers.json": msgspec.json.encode(_dead_letter()),
     }
     files["progress.msgpack"] = encode_progress(PROGRESS)
+    files["reset.msgpack"] = encode_reset(RESET)
     for name, state in STATE_RECORDS.items():
         files[f"{name}.msgpack"] = encode_state(state)
     for name, record in RECORDS.items():

@@ -15,7 +15,7 @@ from schemas.codec import decode_action, decode_metric, encode
 from schemas.dead_letters import DeadLetterHeaders
 from schemas.events import StateFields, decode_event
 from schemas.metrics import CurrentInjection, HistoryPoint, Metric, PerformanceTrend
-from schemas.progress import decode_progress, encode_progress
+from schemas.progress import decode_progress, decode_reset, encode_progress, encode_reset
 from schemas.state_records import decode_state, encode_state
 from tests.golden.samples import RECORDS, STATE_RECORDS, golden_files
 
@@ -83,6 +83,14 @@ def test_every_kept_progress_record_is_restored(version: str) -> None:
     assert decode_progress(value).next_offset == 10
     kept = msgspec.msgpack.decode(value)
     assert msgspec.msgpack.decode(encode_progress(decode_progress(value)))[: len(kept)] == kept
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_kept_reset_is_read(version: str) -> None:
+    value = (FOLDER / version / "reset.msgpack").read_bytes()
+    assert (decode_reset(value).previous_offset, decode_reset(value).next_offset) == (10, 25)
+    kept = msgspec.msgpack.decode(value)
+    assert msgspec.msgpack.decode(encode_reset(decode_reset(value)))[: len(kept)] == kept
 
 
 def test_the_newest_version_is_what_is_written_today() -> None:
