@@ -25,7 +25,7 @@ from schemas.progress import PROGRESS_KEY, RESET_PREFIX, Progress, decode_progre
 from tests.faults.fork_server import ROOT
 from tests.faults.instance import Instance
 from tests.faults.stage import Stage, stage
-from tests.integration.command import CLUSTER, contents, environment_of, run_command
+from tests.integration.command import CLUSTER, contents, environment_of
 from tests.integration.foreign import delete_records
 from tests.kafka.locked import as_party
 from tests.oracle import Log, read_topic
@@ -33,22 +33,28 @@ from tests.oracle.verdict import committed_logs, compare, folded, group_offsets
 
 pytestmark = pytest.mark.timeout(180)
 
-RESET_S = 60.0
+COMMAND_S = 60.0  # under a busy machine; about two on an idle one
 
 
 class Ended(NamedTuple):
-    """How the command ended: exit code, the partitions of its JSON, its last line on stderr."""
+    """How a command ended: exit code, stdout, its last line on stderr."""
 
     code: int
-    partitions: list[dict[str, Any]]
+    out: str
     line: str
 
+    @property
+    def partitions(self) -> list[dict[str, Any]]:
+        """Of the JSON on stdout."""
+        told: list[dict[str, Any]] = json.loads(self.out)["partitions"]
+        return told
 
-async def reset(settings: Settings, *arguments: str) -> Ended:
-    """The command as a process of its own."""
+
+async def command(settings: Settings, *arguments: str) -> Ended:
+    """`creative-feedback` as a process of its own that ends by itself."""
     settings = await as_party(settings, "processor")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "processor.app", "reset", "--json", *arguments),
+        *(sys.executable, "-m", "processor.app", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -56,15 +62,19 @@ async def reset(settings: Settings, *arguments: str) -> Ended:
         env={**os.environ, **environment_of(settings)},
     )
     try:
-        async with asyncio.timeout(RESET_S):
+        async with asyncio.timeout(COMMAND_S):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    told = json.loads(out)["partitions"] if out else []
-    return Ended(process.returncode, told, (err.decode().splitlines() or [""])[-1])
+    return Ended(process.returncode, out.decode(), (err.decode().splitlines() or [""])[-1])
+
+
+async def reset(settings: Settings, *arguments: str) -> Ended:
+    """With its answer for scripts."""
+    return await command(settings, "reset", "--json", *arguments)
 
 
 async def stopped(instance: Instance) -> None:
@@ -122,7 +132,7 @@ async def test_input_lost_to_retention_is_skipped_once_it_is_accepted_and_the_re
         source = await read_topic(kafka.bootstrap_servers, topic)
         first = at + 40
         await delete_records(kafka.bootstrap_servers, topic, {0: first})
-        refused = await run_command(settings)
+        refused = await command(settings, "run", "--instance", "one")
         assert refused.code == CLUSTER
         assert f"lost {at}..{first - 1}" in refused.line
         assert "`creative-feedback reset`" in refused.line
