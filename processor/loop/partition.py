@@ -266,7 +266,7 @@ class PartitionFold:
     def _corrupt(self, what: str) -> Refused:
         return Refused(
             f"changelog of {self.topic} partition {self.partition}: {what}; "
-            "run the version that wrote it, or reset the partition to rebuild its state"
+            "run the version that wrote it, or restore the topic from before it was damaged"
         )
 
     def _new_session(self, session_id: str) -> Session:
