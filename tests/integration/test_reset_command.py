@@ -250,6 +250,12 @@ async def test_a_partition_that_went_on_since_it_was_looked_at_is_not_moved(
         await stopped(one)
         at = {partition: (await progress_of(settings, partition)).next_offset for partition in range(2)}
         async with ApacheKafka().progress(await as_party(settings, "processor")) as admin:
+            written = (await read_topic(kafka.bootstrap_servers, settings.topics.state)).records[0]
+            last = written[-1].timestamp
+            first_of_then = next(record.offset for record in written if record.timestamp >= last)
+            assert await admin.offset_at(0, 0) == 0
+            assert await admin.offset_at(0, last) == first_of_then
+            assert await admin.offset_at(0, last + 1) is None
             with pytest.raises(Refused, match="partition 1 went on from 3 to"):
                 await admin.move([Move(0, at[0], 0), Move(1, 3, 0)])
         assert {partition: (await progress_of(settings, partition)).next_offset for partition in range(2)} == at
