@@ -13,6 +13,7 @@ from schemas.errors import InvalidRecord
 from schemas.events import EventDecoder, Limits
 from schemas.headers import is_msgpack
 from schemas.state_records import EraRecord, Kind
+from topology.topics import MAX_TIMESTAMP_AHEAD_MS
 
 
 class Derivation:
@@ -46,6 +47,16 @@ class Derivation:
         self._era: EraRecord | None = None
         self._fold: PartitionFold | None = None
         self._decoder = EventDecoder()
+        self._first_ms: int | None = None  # time of the first record
+
+    @property
+    def clock_known(self) -> bool:
+        """No record before ``start`` can have set the stream time, which ends idle sessions, further than it is."""
+        fold = self._fold
+        if self._whole or fold is None or fold.session_ttl_ms > MAX_TIMESTAMP_AHEAD_MS:
+            # A session that begins here is idle for so long only when the time is far beyond theirs.
+            return True
+        return self._first_ms is not None and fold.stream_time_ms >= self._first_ms + MAX_TIMESTAMP_AHEAD_MS
 
     @property
     def until(self) -> int:
@@ -83,6 +94,8 @@ class Derivation:
     def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
         """Records of one era."""
         fold = self.enter(records[0].offset)
+        if self._first_ms is None:
+            self._first_ms = -1 if records[0].timestamp is None else records[0].timestamp
         fold.process(records, out)
         self.last = records[-1]
         for key, value in fold.changes():
@@ -96,7 +109,10 @@ class Derivation:
     def pass_over(self, record: InputRecord) -> None:
         """A record of a session that nothing is known of: time passes."""
         fold = self.enter(record.offset)
-        fold.stream_time_ms = max(fold.stream_time_ms, -1 if record.timestamp is None else record.timestamp)
+        time_ms = -1 if record.timestamp is None else record.timestamp
+        if self._first_ms is None:
+            self._first_ms = time_ms
+        fold.stream_time_ms = max(fold.stream_time_ms, time_ms)
         self.last = record
 
     def session_of(self, record: InputRecord) -> str | None:

@@ -2,6 +2,8 @@
 
 Where the input log no longer holds the partition's beginning, a session is followed from where its committed action
 says that it is new (its first step, or a refusal that found no session): before that nothing can be said of it.
+Where idle sessions end within an hour, that counts only an hour behind the log's new beginning: until then a lost
+record may have set the partition's time further than is known.
 """
 
 from __future__ import annotations
@@ -244,6 +246,8 @@ class PartitionAudit:
 
     async def _begins(self, offset: int, session_id: str) -> bool:
         """Whether the committed answer says that there was no such session before."""
+        if not self._derivation.clock_known:
+            return False
         answer = await self._outputs["actions"].at(offset)
         if answer is None or answer.value is None or answer.key != session_id.encode():
             return False

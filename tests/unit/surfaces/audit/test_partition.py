@@ -19,6 +19,7 @@ from processor.surfaces.audit.span import WHOLE
 from schemas.progress import PROGRESS_KEY, encode_progress
 from schemas.state_records import EraRecord, Kind, decode_state, encode_state
 from tests.unit.surfaces.audit.memory import NOW, Log, Topics, quick
+from topology.topics import MAX_TIMESTAMP_AHEAD_MS
 
 SETTINGS = quick()
 COUNT = 600
@@ -449,6 +450,21 @@ async def test_hostile_records_are_no_evidence_and_no_harm(value: bytes | None, 
     whole = processed()
     whole.changelog.append(b"shostile", DEEP)
     assert (await audited(whole)).verdict == "different"
+
+
+async def test_behind_retention_a_time_that_a_lost_record_set_ends_no_session_falsely() -> None:
+    """The first record, an hour ahead, is gone: what it ended must not be taken for something that goes on."""
+    settings = quick(engine={"session_ttl": "10m"})
+    topics = Topics(settings)
+    topics.write(12, [plain("early"), plain("other"), *[plain("late")] * 10])
+    ahead_ms = MAX_TIMESTAMP_AHEAD_MS
+    times_ms = [ahead_ms, 0, *(minutes * 60_000 for minutes in (11, 22, 33, 44, 55, 65, 66, 67, 80, 81))]
+    records = topics.input.records
+    records[:] = [record._replace(timestamp=NOW + ms) for record, ms in zip(records, times_ms, strict=True)]
+    topics.process(settings)
+    topics.input.cut(1)
+    report = await expect_equal(topics, settings)
+    assert (report.passed_over, report.compared["actions"]) == (9, 2)  # from the first one that began anew
 
 
 async def test_with_a_shared_model_nothing_is_auditable_behind_retention() -> None:
