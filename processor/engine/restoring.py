@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from processor.engine.lifecycle import TaskState
@@ -11,6 +12,8 @@ from processor.engine.ports import Cluster
 from processor.engine.task import Task, anchor_hash
 from processor.errors import InputLost, Refused
 from schemas.progress import Barrier, Progress, encode_barrier
+
+log = logging.getLogger(__name__)
 
 LOOKS_AGAIN = 5  # at an input that seems to end too early
 LOOK_AGAIN_S = 0.5
@@ -36,6 +39,18 @@ class Restorer:
         if task.state is TaskState.KEPT and task.clean and task.changelog_next == offset:
             task.changelog_next = offset + 1
             return True
+        try:
+            progress = await self._read(task, offset)
+        except Refused as refused:
+            # While we were reading, compaction may have removed what is replaced behind the barrier: by somebody who
+            # has the partition now.  Up to a barrier of this moment nothing is missing.
+            log.warning("restored once more: %s", refused)
+            progress = await self._read(task, await self.cluster.barrier(task.partition, encode_barrier(barrier)))
+        await self._check_input(task, progress)
+        return False
+
+    async def _read(self, task: Task, offset: int) -> Progress:
+        """All that lies before the barrier at this offset. Raises `Refused` where it is not whole."""
         complete = False
         while not complete:
             task.begin_restore()
@@ -45,8 +60,7 @@ class Restorer:
                 task.restore,
                 lambda position: self.observer.restoring(task.partition, position, offset),
             )
-        await self._check_input(task, task.end_restore(offset, self.changelog))
-        return False
+        return task.end_restore(offset, self.changelog)
 
     async def _bounds(self, partition: int, following: int) -> tuple[int, int]:
         """Earliest and end offset of the input.
