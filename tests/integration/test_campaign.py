@@ -19,6 +19,19 @@ SEED = 4
 
 KILLS, ZOMBIES, BROKER_FAULTS, DOUBTS = 104, 10, 10, 40
 EACH_POINT = 3
+# What may happen to one node of three; `test_three_nodes.py` has what happens to several.
+SINGLE_NODE = {
+    "isolate coordinator",
+    "isolate leader",
+    "kill controller",
+    "kill group coordinator",
+    "kill leader of changelog",
+    "kill leader of input",
+    "kill leader of output",
+    "kill transaction coordinator",
+    "move coordinators",
+    "move leaders",
+}
 
 Slice = Callable[[EmbeddedKafka, Kind, int], Awaitable[Tally]]
 
@@ -70,6 +83,7 @@ async def test_ten_faults_of_brokers_leave_no_trace(three_nodes: EmbeddedKafka, 
     tally = await played(three_nodes, "broker-faults", BROKER_FAULTS)
 
     assert tally.count("broker") >= BROKER_FAULTS
+    assert {kind for kind in SINGLE_NODE if tally.count("broker", kind)} == SINGLE_NODE
 
 
 @pytest.mark.timeout(400)

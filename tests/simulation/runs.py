@@ -20,9 +20,13 @@ RUNS_PER_WORKER_PROCESS = 50  # then a fresh one: memory cannot add up
 
 def run_of(seed: int, number: int, events: int) -> Report:
     """The run with this number of a seed."""
-    logging.disable(logging.CRITICAL)
     plan = Plan(seed * 1_000_003 + number, events=events, events_per_s=EVENTS_PER_S)
-    return simulate(replace(plan, **PLANS[ROTATION[number % len(ROTATION)]]))
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        return simulate(replace(plan, **PLANS[ROTATION[number % len(ROTATION)]]))
+    finally:
+        logging.disable(disabled)
 
 
 def reports(seed: int, events: int, workers: int) -> Generator[Report, None, None]:

@@ -44,13 +44,13 @@ def test_a_calm_run_meets_no_doubt() -> None:
 
 
 class Reluctant(TallyFold):
-    """Now and then it takes its own state for damaged; the next restore is fine again."""
+    """After a while it takes its own state for damaged."""
 
     restores = 0
 
     def restored(self, marks: bytes) -> None:
         Reluctant.restores += 1
-        if Reluctant.restores % 7 == 0:
+        if Reluctant.restores > 10:
             raise Refused("state is damaged")
         super().restored(marks)
 
