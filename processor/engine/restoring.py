@@ -40,17 +40,16 @@ class Restorer:
             task.changelog_next = offset + 1
             return True
         try:
-            progress = await self._read(task, offset)
+            await self._read(task, offset)
         except Refused as refused:
-            # While we were reading, compaction may have removed what is replaced behind the barrier: by somebody who
-            # has the partition now.  Up to a barrier of this moment nothing is missing.
+            # Somebody may have the partition now and be far ahead: compaction has removed what is replaced behind our
+            # barrier, or retention the input that they have processed.  A barrier of this moment tells.
             log.warning("restored once more: %s", refused)
-            progress = await self._read(task, await self.cluster.barrier(task.partition, encode_barrier(barrier)))
-        await self._check_input(task, progress)
+            await self._read(task, await self.cluster.barrier(task.partition, encode_barrier(barrier)))
         return False
 
-    async def _read(self, task: Task, offset: int) -> Progress:
-        """All that lies before the barrier at this offset. Raises `Refused` where it is not whole."""
+    async def _read(self, task: Task, offset: int) -> None:
+        """All that lies before the barrier at this offset. Raises `Refused` where it or the input is not whole."""
         complete = False
         while not complete:
             task.begin_restore()
@@ -60,7 +59,7 @@ class Restorer:
                 task.restore,
                 lambda position: self.observer.restoring(task.partition, position, offset),
             )
-        return task.end_restore(offset, self.changelog)
+        await self._check_input(task, task.end_restore(offset, self.changelog))
 
     async def _bounds(self, partition: int, following: int) -> tuple[int, int]:
         """Earliest and end offset of the input.

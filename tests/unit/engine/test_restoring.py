@@ -10,7 +10,7 @@ import pytest
 from processor.engine.observer import Observer
 from processor.engine.restoring import Restorer
 from processor.engine.task import Task
-from processor.errors import Refused
+from processor.errors import InputLost, Refused
 from schemas.progress import FORMAT, PROGRESS_KEY, Barrier, Progress, encode_progress
 from tests.simulation.tally_fold import TallyFold
 
@@ -22,8 +22,9 @@ Records = list[tuple[bytes, bytes]]
 class Changelog:
     """The engine's `Cluster` as a restore needs it: what each reading gives, and how often a barrier was written."""
 
-    def __init__(self, *readings: Records) -> None:
+    def __init__(self, *readings: Records, earliest: int = 0) -> None:
         self._readings = list(readings)
+        self._earliest = earliest  # input offset
         self.barriers = 0
 
     async def barrier(self, partition: int, value: bytes) -> int:
@@ -39,7 +40,7 @@ class Changelog:
         return True
 
     async def input_bounds(self, partition: int) -> tuple[int, int]:
-        return 0, 100
+        return self._earliest, 100
 
 
 async def restored(changelog: Any) -> Task:
@@ -55,6 +56,17 @@ async def test_what_compaction_took_from_under_a_long_restore_is_read_up_to_a_ne
     assert (task.position, task.changelog_next) == (7, 21)
     assert isinstance(task.fold, TallyFold)
     assert list(task.fold.sessions) == [b"a"]
+
+
+async def test_input_that_others_processed_before_it_went_is_not_lost() -> None:
+    ahead = (PROGRESS_KEY, encode_progress(Progress(FORMAT, "1.0", 4, 60)))
+    task = await restored(Changelog([PROGRESS], [PROGRESS, ahead], earliest=50))
+    assert task.position == 60
+
+
+async def test_input_that_nobody_processed_is_lost() -> None:
+    with pytest.raises(InputLost, match=r"lost 7\.\.49"):
+        await restored(Changelog([PROGRESS], [PROGRESS], earliest=50))
 
 
 async def test_what_is_missing_twice_is_refused() -> None:
