@@ -68,7 +68,6 @@ class PartitionFold:
             left ^ right for left, right in zip(fingerprint, self.pretraining.digest or bytes(16), strict=True)
         )
         self.configuration_changed = False  # since the state was written; known after `restored`
-        self._behaviour = behaviour_text(settings)
         self._shaped_by = self.fingerprint  # what shaped the last records, before the first ones: what will
         self._era_recorded = False
         self._initial_era = True
@@ -258,7 +257,7 @@ class PartitionFold:
             first_offset,
             APPLICATION_VERSION,
             self.fingerprint,
-            self._behaviour,
+            behaviour_text(self.rules.settings),
             self.pretraining.digest,
             self._initial_era,
         )

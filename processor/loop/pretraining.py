@@ -29,7 +29,7 @@ class Pretraining:
 
     def __init__(self, models: Mapping[str | None, QualityModel], digest: bytes = b"") -> None:
         self._models = models
-        self.digest = digest  # of the file's bytes: they shape what comes out
+        self.digest = digest  # see `pretraining_digest`
 
     def model(self, session_id: str | None) -> QualityModel | None:
         """A new model for the session (None: the shared one), or None where the history has nothing."""
@@ -42,11 +42,20 @@ def read_pretraining(rules: Rules) -> Pretraining:
     path = rules.settings.quality.pretrain_file
     if path is None:
         return Pretraining({})
+    return parse_pretraining(rules, pretraining_content(path), path)
+
+
+def pretraining_content(path: str) -> bytes:
+    """The file's bytes; raises `ConfigError`."""
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"quality.pretrain_file: cannot read {path} ({error.strerror})") from None
-    return parse_pretraining(rules, content, path)
+
+
+def pretraining_digest(content: bytes) -> bytes:
+    """BLAKE2b of the file's bytes, 16 bytes: they shape what comes out."""
+    return blake2b(content, digest_size=16).digest()
 
 
 def parse_pretraining(rules: Rules, content: bytes, name: str) -> Pretraining:
@@ -67,7 +76,7 @@ def parse_pretraining(rules: Rules, content: bytes, name: str) -> Pretraining:
         for index, record in enumerate(group["records"]):
             features, gain = sample_of(rules, record, f"{place}, record {index}")
             model.add(rules.model, features, gain)
-    return Pretraining(models, blake2b(content, digest_size=16).digest())
+    return Pretraining(models, pretraining_digest(content))
 
 
 def sample_of(rules: Rules, record: Any, place: str) -> tuple[Sequence[float], float]:

@@ -33,6 +33,7 @@ from processor.backends.kafka.connection import (
     MAX_RETRY_S,
     RETRY_S,
     TRY_AGAIN,
+    TRY_HARMLESS_AGAIN,
     UNAUTHORIZED,
     UNKNOWN_SERVER_ERROR,
     Connection,
@@ -120,7 +121,7 @@ class TransactionalEpoch:
                 )
             if code in COORDINATOR_MOVED:
                 self._coordinators.clear()
-            elif code not in TRY_AGAIN and code not in FENCED_PRODUCER and code != UNKNOWN_SERVER_ERROR:
+            elif code not in TRY_HARMLESS_AGAIN and code not in FENCED_PRODUCER:
                 raise Refused(f"InitProducerId for {self._id!r}: {error_name(code)}")
 
     async def close(self) -> None:

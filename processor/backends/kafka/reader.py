@@ -23,9 +23,8 @@ from aiokafka.structs import TopicPartition
 
 from processor.backends.kafka.connection import (
     LEADER_MOVED,
-    TRY_AGAIN,
+    TRY_HARMLESS_AGAIN,
     UNAUTHORIZED,
-    UNKNOWN_SERVER_ERROR,
     Connection,
     NotSent,
     error_name,
@@ -273,7 +272,7 @@ class Reader:
         if code == UNKNOWN_TOPIC and self._moved is not None:
             self._gone(partition, self._moved)
             return True
-        if code in LEADER_MOVED or code in TRY_AGAIN or code in (CORRUPT_MESSAGE, UNKNOWN_SERVER_ERROR):
+        if code in LEADER_MOVED or code in TRY_HARMLESS_AGAIN or code == CORRUPT_MESSAGE:
             return True
         if code == OFFSET_OUT_OF_RANGE:
             self.forget(partition)

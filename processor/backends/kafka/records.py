@@ -7,9 +7,8 @@ from aiokafka.protocol.produce import ProduceRequest
 from processor.backends.kafka.buffer import BatchList
 from processor.backends.kafka.connection import (
     LEADER_MOVED,
-    TRY_AGAIN,
+    TRY_HARMLESS_AGAIN,
     UNAUTHORIZED,
-    UNKNOWN_SERVER_ERROR,
     Connection,
     NotSent,
     error_name,
@@ -47,7 +46,7 @@ async def produce_plain(connection: Connection, topic: str, partition: int, reco
             return int(offset)
         if code in UNAUTHORIZED:
             raise missing_acl(connection.kafka, "Write", f"topic {topic}")
-        if code not in LEADER_MOVED and code not in TRY_AGAIN and code != UNKNOWN_SERVER_ERROR:
+        if code not in LEADER_MOVED and code not in TRY_HARMLESS_AGAIN:
             raise Refused(f"write to {topic}-{partition}: {error_name(code)}")
         await connection.refresh()
     raise AssertionError("retries() does not end")

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, Self
 
 import msgspec
@@ -29,7 +28,7 @@ from processor.backends.kafka.connection import (
     retries,
 )
 from processor.backends.kafka.reader import LATEST, list_offset
-from processor.config import Settings, declared_topology
+from processor.config import APPLICATION_VERSION, Settings, declared_topology
 from processor.engine.commit import Batch, commit
 from processor.engine.lifecycle import TaskState
 from processor.engine.ports import InputRecord, Membership, Outbox, Token
@@ -222,12 +221,12 @@ class StoredProgress:
             )
         task.go_on_at(following)
         assert isinstance(task.fold, KeptState)
-        reset = Reset(FORMAT, version("creative-feedback"), previous, following)
+        reset = Reset(FORMAT, APPLICATION_VERSION, previous, following)
         task.fold.moved[reset_key(barrier)] = encode_reset(reset)
         return task
 
     def _task(self, partition: int) -> Task:
-        return Task(partition, KeptState, self._settings.topics.partitions, version("creative-feedback"))
+        return Task(partition, KeptState, self._settings.topics.partitions, APPLICATION_VERSION)
 
     async def _read(self, task: Task, barrier: int) -> None:
         """Restore the task up to the record at this offset; waits for open transactions, and says so."""

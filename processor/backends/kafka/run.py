@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from importlib.metadata import version
 
 from processor.backends.kafka.admin import check
 from processor.backends.kafka.cluster import KafkaCluster
-from processor.config import Settings, declared_topology
+from processor.config import APPLICATION_VERSION, Settings, declared_topology
 from processor.engine.observer import Observer
 from processor.engine.ports import FoldFactory
 from processor.engine.runner import Runner
@@ -26,7 +25,7 @@ def tuning(settings: Settings, instance_id: str) -> Tuning:
     return Tuning(
         instance_id=instance_id,
         partition_count=topics.partitions,
-        version=version("creative-feedback"),
+        version=APPLICATION_VERSION,
         changelog=topics.changelog,
         input=topics.state,
         commit_interval_s=engine.commit_interval_ms / 1000,

@@ -94,8 +94,7 @@ class Derivation:
     def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
         """Records of one era."""
         fold = self.enter(records[0].offset)
-        if self._first_ms is None:
-            self._first_ms = -1 if records[0].timestamp is None else records[0].timestamp
+        self._take_time(records[0])
         fold.process(records, out)
         self.last = records[-1]
         for key, value in fold.changes():
@@ -109,11 +108,15 @@ class Derivation:
     def pass_over(self, record: InputRecord) -> None:
         """A record of a session that nothing is known of: time passes."""
         fold = self.enter(record.offset)
+        fold.stream_time_ms = max(fold.stream_time_ms, self._take_time(record))
+        self.last = record
+
+    def _take_time(self, record: InputRecord) -> int:
+        """The record's time; the first one's is remembered."""
         time_ms = -1 if record.timestamp is None else record.timestamp
         if self._first_ms is None:
             self._first_ms = time_ms
-        fold.stream_time_ms = max(fold.stream_time_ms, time_ms)
-        self.last = record
+        return time_ms
 
     def session_of(self, record: InputRecord) -> str | None:
         """The session that the event is for, None where the record is no event."""

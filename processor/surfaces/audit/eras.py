@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from pathlib import Path
-
 from processor.config import APPLICATION_VERSION, Settings, behaviour_settings
 from processor.errors import ConfigError
 from processor.loop.partition import PartitionFold
-from processor.loop.pretraining import Pretraining, parse_pretraining
+from processor.loop.pretraining import Pretraining, parse_pretraining, pretraining_content, pretraining_digest
 from processor.loop.rules import Rules
 from processor.surfaces.audit.stored import NotAuditable
 from schemas.state_records import EraRecord
@@ -54,11 +51,8 @@ def _pretraining(era: EraRecord, settings: Settings, given: Settings) -> Pretrai
     path = given.quality.pretrain_file
     if path is None:
         raise ConfigError(f"give the pretraining file with BLAKE2b-128 digest {digest} as quality.pretrain_file")
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"quality.pretrain_file: cannot read {path} ({error.strerror})") from None
-    found = blake2b(content, digest_size=16).digest()
+    content = pretraining_content(path)
+    found = pretraining_digest(content)
     if found != era.pretrain_digest:
         raise ConfigError(f"{path} is not the pretraining file of that time: its digest is {found.hex()}, not {digest}")
     return parse_pretraining(Rules(settings), content, path)

@@ -16,17 +16,14 @@ from processor.errors import ConfigError, Refused
 from processor.surfaces.audit import CANNOT, DIFFERENT, AuditReport, Span, Told, audit_partition
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference
-from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
+from processor.surfaces.cli.options import Config, Json, Overrides, Partitions, gather_settings, partitions_of
 from processor.surfaces.ports import Kafka
 
 
 def audit(
     ctx: typer.Context,
     *,
-    partition: Annotated[
-        list[int] | None,
-        typer.Option("--partition", min=0, help="Only this partition; may be repeated.", show_default=False),
-    ] = None,
+    partition: Partitions = None,
     start: Annotated[
         int, typer.Option("--from", min=0, metavar="OFFSET", help="Compare from this input offset on.")
     ] = 0,
@@ -56,7 +53,7 @@ def audit(
     Example: creative-feedback audit --config production.toml --partition 3 --from 120000
     """
     settings = gather_settings(config, overrides)
-    partitions = _partitions(partition, settings)
+    partitions = partitions_of(partition, settings)
     if end is not None and end <= start:
         raise ConfigError(f"--to {end}: must be greater than --from {start}")
     with _progress() as told:
@@ -70,14 +67,6 @@ def audit(
         raise Difference(report.worst())
     if report.verdict == CANNOT:
         raise Refused(report.worst())
-
-
-def _partitions(asked: list[int] | None, settings: Settings) -> list[int]:
-    count = settings.topics.partitions
-    for number in asked or ():
-        if number >= count:
-            raise ConfigError(f"--partition {number}: topics.partitions is {count}, so the last one is {count - 1}")
-    return sorted(set(asked)) if asked else list(range(count))
 
 
 async def _audited(kafka: Kafka, settings: Settings, partitions: list[int], span: Span, told: Told) -> AuditReport:

@@ -27,6 +27,10 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+Partitions = Annotated[
+    list[int] | None,
+    typer.Option("--partition", min=0, help="Only this partition; may be repeated.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
 
@@ -47,3 +51,12 @@ def gather_settings(
 ) -> Settings:
     """The settings of a command: its own flags (``more``), ``--set``, environment, file, in this order."""
     return load_settings(config, os.environ, {**flags_of(overrides), **(more or {})})
+
+
+def partitions_of(asked: Sequence[int] | None, settings: Settings) -> list[int]:
+    """The partitions asked for in their order, all of them without any; raises `ConfigError` for one too many."""
+    count = settings.topics.partitions
+    for number in asked or ():
+        if number >= count:
+            raise ConfigError(f"--partition {number}: topics.partitions is {count}, so the last one is {count - 1}")
+    return sorted(set(asked)) if asked else list(range(count))

@@ -11,7 +11,7 @@ import typer
 from processor.config import Settings
 from processor.errors import ConfigError
 from processor.surfaces.cli.event_loop import run_async
-from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
+from processor.surfaces.cli.options import Config, Json, Overrides, Partitions, gather_settings, partitions_of
 from processor.surfaces.ports import Kafka
 from processor.surfaces.reset import ResetReport, Target, plan_reset
 
@@ -19,10 +19,7 @@ from processor.surfaces.reset import ResetReport, Target, plan_reset
 def reset(
     ctx: typer.Context,
     *,
-    partition: Annotated[
-        list[int] | None,
-        typer.Option("--partition", min=0, help="Only this partition; may be repeated.", show_default=False),
-    ] = None,
+    partition: Partitions = None,
     to: Annotated[
         int | None,
         typer.Option("--to", min=0, metavar="OFFSET", help="To this input offset.", show_default=False),
@@ -56,7 +53,7 @@ def reset(
     Example: creative-feedback reset --config production.toml --partition 3 --to-earliest
     """
     settings = gather_settings(config, overrides)
-    partitions = _partitions(partition, settings)
+    partitions = partitions_of(partition, settings)
     target = _target(to, to_time, to_earliest, to_latest)
     if isinstance(target, int) and partition is None and len(partitions) > 1:
         raise ConfigError(f"--to {to}: an offset means one partition; name it with --partition")
@@ -79,14 +76,6 @@ async def _reset(
                 await admin.move(report.moves)
             report.executed = True
         return report
-
-
-def _partitions(asked: list[int] | None, settings: Settings) -> list[int]:
-    count = settings.topics.partitions
-    for number in asked or ():
-        if number >= count:
-            raise ConfigError(f"--partition {number}: topics.partitions is {count}, so the last one is {count - 1}")
-    return sorted(set(asked)) if asked else list(range(count))
 
 
 def _target(to: int | None, to_time: str | None, to_earliest: bool, to_latest: bool) -> Target:
