@@ -8,7 +8,6 @@ Undamaged, a reply gives what was written and not aborted.
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 from random import Random
 from typing import Any
@@ -21,6 +20,7 @@ from tests.fuzz.batches import input_batch
 from tests.fuzz.damage import damaged
 from tests.fuzz.grammar import Grammar
 from tests.fuzz.inputs import placed
+from tests.quiet import quiet
 
 TOPIC = "tori.state"
 FIRST = 1000  # offset of the first record
@@ -45,8 +45,8 @@ class NoConnection:
 
 def fuzz_batches(dice: Random, count: int) -> list[str]:
     """`count` fetch replies."""
-    logging.getLogger("processor.backends.kafka.reader").setLevel(logging.CRITICAL)
-    return asyncio.run(_fuzz(dice, count))
+    with quiet():
+        return asyncio.run(_fuzz(dice, count))
 
 
 async def _fuzz(dice: Random, count: int) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import struct
 from random import Random
 from time import thread_time_ns
@@ -25,6 +24,7 @@ from tests.fuzz.damage import damaged
 from tests.fuzz.grammar import Grammar
 from tests.fuzz.inputs import placed
 from tests.fuzz.outcome import MAX_CPU_NS
+from tests.quiet import quiet
 
 TOPIC = "tori.state"
 _INPUT = input_batch(placed(Grammar(Random(9), (), large=False).inputs(3), 5))
@@ -85,8 +85,8 @@ class OneReply:
 
 def fuzz_replies(dice: Random, count: int) -> list[str]:
     """`count` damaged replies of all kinds."""
-    logging.getLogger("processor.backends.kafka.reader").setLevel(logging.CRITICAL)
-    return asyncio.run(_fuzz(dice, count))
+    with quiet():
+        return asyncio.run(_fuzz(dice, count))
 
 
 async def _fuzz(dice: Random, count: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
 
+from tests.quiet import quiet
 from tests.simulation.plans import PLANS, ROTATION
 from tests.simulation.simulation import Plan, Report, simulate
 
@@ -21,12 +21,8 @@ RUNS_PER_WORKER_PROCESS = 50  # then a fresh one: memory cannot add up
 def run_of(seed: int, number: int, events: int) -> Report:
     """The run with this number of a seed."""
     plan = Plan(seed * 1_000_003 + number, events=events, events_per_s=EVENTS_PER_S)
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
+    with quiet():
         return simulate(replace(plan, **PLANS[ROTATION[number % len(ROTATION)]]))
-    finally:
-        logging.disable(disabled)
 
 
 def reports(seed: int, events: int, workers: int) -> Generator[Report, None, None]:

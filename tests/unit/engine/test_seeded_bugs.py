@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 
 import pytest
 
+from tests.quiet import quiet
 from tests.simulation.seeded_bugs import SEEDED_BUGS, SeededBug
 from tests.simulation.seeded_bugs_by_scenario import SCENARIO_BUGS, ScenarioBug
 from tests.simulation.simulation import simulate
@@ -19,10 +19,8 @@ pytestmark = pytest.mark.timeout(180)  # a bug that hides needs several runs
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    """A broken engine complains a lot."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
+    with quiet():
+        yield
 
 
 @pytest.mark.parametrize("bug", SEEDED_BUGS, ids=lambda bug: f"{bug.rule} {bug.name}")
