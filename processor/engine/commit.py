@@ -10,10 +10,27 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from processor.engine.ports import Buffer, Epoch, LogEvent, Token
+from processor.engine.ports import Buffer, Epoch, Header, InputRecord, LogEvent, Outbox, Token
 from processor.engine.task import Task
 from processor.errors import Refused, TimedOut
 from schemas.progress import PROGRESS_KEY
+
+MAX_TRACED = 1_000  # of one partition in one batch; what is beyond is not worth the memory
+
+
+class Watched:
+    """A partition's buffer that also keeps the metrics, for those who watch the stream after the commit."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.metrics: list[bytes] = []
+        self.action = buffer.action
+        self.dead_letter = buffer.dead_letter
+        self._metric = buffer.metric
+
+    def metric(self, key: bytes | None, value: bytes, headers: list[Header]) -> None:
+        """As the buffer's."""
+        self.metrics.append(value)
+        self._metric(key, value, headers)
 
 
 @dataclass
@@ -24,8 +41,33 @@ class Entry:
     buffer: Buffer
     records: int = 0
     position: int = -1
+    first_ms: int = -1
+    last_ms: int = -1
     tally: Mapping[str, float] = field(default_factory=dict)
     diary: Sequence[LogEvent] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    watched: Watched | None = None
+    traced: list[InputRecord] = field(default_factory=list)
+
+    @property
+    def out(self) -> Outbox:
+        """Where the fold writes to."""
+        return self.buffer if self.watched is None else self.watched
+
+    def consumed(self, records: Sequence[InputRecord], trace: bool) -> None:
+        """The fold has seen these records, in order."""
+        if not records:
+            return
+        if not self.records:
+            self.first_ms = _time_ms(records[0])
+        self.records += len(records)
+        self.last_ms = _time_ms(records[-1])
+        if trace and len(self.traced) < MAX_TRACED:
+            self.traced.extend([record for record in records if record.headers][: MAX_TRACED - len(self.traced)])
+
+
+def _time_ms(record: InputRecord) -> int:
+    return -1 if record.timestamp is None else record.timestamp
 
 
 @dataclass
@@ -35,6 +77,7 @@ class Batch:
     token: Token
     epoch: Epoch
     since: float
+    watched: bool = False
     entries: dict[int, Entry] = field(default_factory=dict)
 
     @property
@@ -51,7 +94,10 @@ class Batch:
         """The task's part; makes the task unclean."""
         entry = self.entries.get(task.partition)
         if entry is None:
-            entry = self.entries[task.partition] = Entry(task, self.epoch.buffer(task.partition))
+            buffer = self.epoch.buffer(task.partition)
+            entry = self.entries[task.partition] = Entry(
+                task, buffer, watched=Watched(buffer) if self.watched else None
+            )
             task.computed += 1
         return entry
 
@@ -65,6 +111,7 @@ class Batch:
             entry.position = entry.task.position
             entry.tally = dict(entry.task.fold.tally())
             entry.diary = entry.task.fold.diary()
+            entry.figures = entry.task.fold.figures()
 
 
 async def commit(batch: Batch, timeout_s: float) -> None:

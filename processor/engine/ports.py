@@ -61,7 +61,10 @@ class Fold(Protocol):
         ``dead_letters.CODE``, ``explorations.PROFILE``, ``gain`` …); the engine reports them after the commit."""
 
     def diary(self) -> Sequence[LogEvent]:
-        """What to log since the last call; the engine reports it after the commit."""
+        """What happened to single sessions since the last call; the engine reports it after the commit."""
+
+    def figures(self) -> Mapping[str, float]:
+        """How things stand now (``sessions.MODE``, ``gain`` …), at no cost that grows with the sessions."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one state record of the changelog (later records of a key replace earlier ones)."""

@@ -113,6 +113,7 @@ class Runner:
 
     async def _work(self) -> None:
         self._epoch = await self._cluster.open_epoch()
+        self._observer.epoch_opened()
         self._input = await self._cluster.open_input(self._wake.set)
         self._membership = await self._cluster.join(self)
         try:
@@ -191,7 +192,7 @@ class Runner:
             if task is None or task.state is not TaskState.RUNNING:
                 continue
             if batch is None:
-                batch = self._pending = Batch(token, epoch, self._loop.time())
+                batch = self._pending = Batch(token, epoch, self._loop.time(), self._observer.wants_metrics)
             self._feed(batch, task, part, reader)
         return bool(fetched)
 
@@ -227,7 +228,7 @@ class Runner:
             if task.suspect:
                 self._feed_one_by_one(task, records, batch)
             elif records:
-                task.fold.process(records, entry.buffer)
+                task.fold.process(records, entry.out)
         except MemoryError:
             raise
         except Exception as error:
@@ -239,12 +240,12 @@ class Runner:
             self._start_restore(task)
             return
         task.consumed(records, position)
-        entry.records += len(records)
+        entry.consumed(records, self._observer.wants_traced)
 
     def _feed_one_by_one(self, task: Task, records: Sequence[InputRecord], batch: Batch) -> None:
         for record in records:
             try:
-                task.fold.process([record], batch.entries[task.partition].buffer)
+                task.fold.process([record], batch.entries[task.partition].out)
             except Exception as error:
                 task.halt_at = record.offset
                 task.cause = f"{self._tuning.input}-{task.partition} offset {record.offset}: {error!r}"
@@ -311,6 +312,10 @@ class Runner:
                     {partition: entry.position for partition, entry in batch.entries.items()},
                     {partition: entry.tally for partition, entry in batch.entries.items()},
                     {partition: entry.diary for partition, entry in batch.entries.items() if entry.diary},
+                    {partition: entry.figures for partition, entry in batch.entries.items()},
+                    {p: (entry.first_ms, entry.last_ms) for p, entry in batch.entries.items() if entry.records},
+                    {p: entry.watched.metrics for p, entry in batch.entries.items() if entry.watched is not None},
+                    {p: entry.traced for p, entry in batch.entries.items() if entry.traced},
                 )
             )
         finally:
@@ -346,6 +351,7 @@ class Runner:
             self._doubts_since = self._loop.time()
         old = self._epoch
         self._epoch = await self._cluster.open_epoch()
+        self._observer.epoch_opened()
         if old is not None:
             await old.close()
         if self._loop.time() - self._doubts_since > self._tuning.stuck_timeout_s:
@@ -440,7 +446,8 @@ class Runner:
             began = self._loop.time()
             kept = await self._restorer.restore(task, barrier)
             task.move_to(TaskState.RUNNING)
-            self._observer.running(task.partition, task.position, kept, self._loop.time() - began)
+            figures = task.fold.figures()
+            self._observer.running(task.partition, task.position, kept, self._loop.time() - began, figures)
             return kept
 
     def _collect_restores(self, reader: Input) -> None:

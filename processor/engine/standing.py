@@ -47,12 +47,13 @@ class Standing:
         known = self._stands if now - self._looked_at < ASLEEP_S else {}
         self._looked_at = now
         self._stands = {}
+        lags = {p: reader.lag(p) for p, task in tasks.items() if task.state is TaskState.RUNNING}
         for partition, task in tasks.items():
-            if task.state is TaskState.RUNNING and reader.lag(partition) > 0:
+            if lags.get(partition, 0) > 0:
                 before = known.get(partition)
                 same = before is not None and before.position == task.position
                 self._stands[partition] = before if before is not None and same else Stand(task.position, now)
-        self._observer.standing({partition: now - stand.since for partition, stand in self._stands.items()})
+        self._observer.standing({partition: now - stand.since for partition, stand in self._stands.items()}, lags)
         for partition, stand in self._stands.items():
             self._judge(partition, stand, now - stand.since, reader)
 

@@ -1,4 +1,4 @@
-"""What the seeds log, as data: the fold writes it down, whoever runs the fold logs it after the commit."""
+"""What happens to sessions, as data: the fold writes it down, whoever runs the fold tells it after the commit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.actions import Action
 
 LogEvent = tuple[str, dict[str, Any]]
 
-MAX_LOG_EVENTS = 1000  # between two readings; a log is best effort and must not grow with a backlog
+MAX_LOG_EVENTS = 1000  # between two readings; it is best effort and must not grow with a backlog
 
 
 class Diary:
@@ -25,7 +25,11 @@ class Diary:
         """Note what `action`, which changed the mode, means for the log."""
         if len(self._entries) >= MAX_LOG_EVENTS:
             return
-        named = {"session": session.session_id}
+        named: dict[str, Any] = {"session": session.session_id, "step": action.step}
+        if action.timestamp is not UNSET:
+            named["at"] = action.timestamp
+        if action.reason is not UNSET:
+            named["reason"] = action.reason
         self._entries.append(
             (
                 "creative_mode_transition",
@@ -42,6 +46,8 @@ class Diary:
                 "profile": action.profile,
                 "predicted_gain": action.predicted_gain,
                 "entropy_factor": action.entropy_factor,
+                "duration": action.duration,
+                "injection_id": action.injection_id,
             }
             self._entries.append(("creative_exploration_started", named | started))
         ended = action.completed_injection
@@ -50,6 +56,10 @@ class Diary:
                 "actual_gain": ended.creative_gain,
                 "duration": ended.duration_steps,
                 "profile": ended.entropy_profile,
+                "predicted_gain": ended.predicted_gain,
+                "steps_executed": ended.steps_executed,
+                "end_reason": ended.end_reason,
+                "injection_id": ended.injection_id,
             }
             self._entries.append(("creative_exploration_completed", named | completed))
         if action.debug is not UNSET:

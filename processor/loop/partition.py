@@ -23,9 +23,9 @@ from processor.loop.quality import QualityModel
 from processor.loop.record_time import rfc3339_utc
 from processor.loop.restoring import StoredPartition
 from processor.loop.rules import Rules
-from processor.loop.session import Session
+from processor.loop.session import MODES, Session
 from processor.loop.step import FeedbackLoop
-from schemas.actions import Action
+from schemas.actions import Action, CompletedInjection
 from schemas.codec import encode_json, encode_msgpack
 from schemas.dead_letters import dead_letter_headers, fitted
 from schemas.errors import InvalidRecord
@@ -45,11 +45,20 @@ RECLAIMED_PER_RECORD = 4
 class PartitionFold:
     """All sessions of one input partition.
 
-    `topic` and `partition` name the input in dead letters and messages. Raises `ConfigError` where the settings
-    name profiles, selectors or a history that cannot be had.
+    `topic` and `partition` name the input in dead letters and messages. With `keeps_diary`, or where the settings ask
+    for debug records, what happens to sessions is written down. Raises `ConfigError` where the settings name profiles,
+    selectors or a history that cannot be had.
     """
 
-    def __init__(self, settings: Settings, topic: str, partition: int, pretraining: Pretraining | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        partition: int,
+        pretraining: Pretraining | None = None,
+        *,
+        keeps_diary: bool = False,
+    ) -> None:
         self.topic = topic
         self.partition = partition
         self.rules = Rules(settings)
@@ -79,8 +88,11 @@ class PartitionFold:
         self._dirty: list[Session] = []
         self._dead_keys: dict[bytes, None] = {}
         self._stored = StoredPartition()
+        self._modes = dict.fromkeys(MODES, 0)
+        self._gain = 0.0
+        self._trained = 0
         self._tally: dict[str, float] = {}
-        self._diary = Diary() if settings.loop.debug else None
+        self._diary = Diary() if keeps_diary or settings.loop.debug else None
 
     def process(self, records: Sequence[Record], out: Outputs) -> None:
         """Consume `records` in order; see `Fold.process`."""
@@ -141,6 +153,8 @@ class PartitionFold:
                     self._refuse(record, event, None, str(error), output_headers, out)
                     continue
                 sessions[session_id] = session
+                self._modes["stable"] += 1
+                self._trained += session.model is not None and session.model.weights is not None
                 self._count("sessions.created")
             else:
                 try:
@@ -161,7 +175,7 @@ class PartitionFold:
                 metrics += 1
                 put_metric(session.key, encode(metric), output_headers)
             if action.mode_changed is not UNSET:
-                self._count_transition(action)
+                self._count_transition(session, action)
                 if self._diary is not None:
                     self._diary.write(session, action)
         for name, count in (
@@ -201,21 +215,28 @@ class PartitionFold:
 
         Names: ``events``, ``actions``, ``metrics``, ``duplicates``, ``dead_letters.CODE``, ``sessions.created``,
         ``sessions.expired``, ``transitions.MODE`` (entered), ``explorations.PROFILE`` and ``exploration_steps.PROFILE``
-        (completed ones), ``successes``, ``aborted``, ``gain``.
+        (completed ones), ``successes``, ``aborted``, ``gain``, ``predictions`` (of completed explorations) and
+        ``prediction_error_squared``, ``fits`` of quality models.
         """
         tally, self._tally = self._tally, {}
         return tally
 
     def diary(self) -> Sequence[LogEvent]:
-        """With ``loop.debug``: what to log since the last call, once the transaction is committed."""
+        """Where one is kept: what happened since the last call."""
         return () if self._diary is None else self._diary.read()
 
-    def census(self) -> dict[str, int]:
-        """How many sessions are in each mode."""
-        modes = dict.fromkeys(("stable", "exploring", "recovering", "emergency"), 0)
-        for session in self.sessions.values():
-            modes[session.mode] += 1
-        return modes
+    def figures(self) -> Mapping[str, float]:
+        """How things stand: ``sessions.MODE``, ``gain`` (the sum of the sessions' cumulative gains), ``models.trained``
+        and ``stream_time_ms``."""
+        trained = self._trained
+        if self.shared_model is not None:
+            trained = self.shared_model.weights is not None
+        return {
+            **{f"sessions.{mode}": count for mode, count in self._modes.items()},
+            "gain": self._gain,
+            "models.trained": trained,
+            "stream_time_ms": self.stream_time_ms,
+        }
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one state record; raises `Refused` on an unknown key, a newer format or other bytes."""
@@ -238,7 +259,11 @@ class PartitionFold:
             shared = stored.shared_model(self.rules.model)
         except ValueError as error:
             raise self._corrupt(str(error)) from None
-        self.sessions.update((session.session_id, session) for session in sessions)
+        for session in sessions:
+            self.sessions[session.session_id] = session
+            self._modes[session.mode] += 1
+            self._gain += session.cumulative_gain
+            self._trained += session.model is not None and session.model.weights is not None
         if shared is not None and self.shared_model is not None:
             self.shared_model = self.loop.injector.shared_model = shared
 
@@ -288,6 +313,9 @@ class PartitionFold:
 
     def _forget(self, session: Session) -> None:
         del self.sessions[session.session_id]
+        self._modes[session.mode] -= 1
+        self._gain -= session.cumulative_gain
+        self._trained -= session.model is not None and session.model.weights is not None
         self._dead_keys.update(dict.fromkeys(session_keys(session, self.rules)))
         self._count("sessions.expired")
 
@@ -322,7 +350,9 @@ class PartitionFold:
     def _count(self, name: str, amount: float = 1) -> None:
         self._tally[name] = self._tally.get(name, 0) + amount
 
-    def _count_transition(self, action: Action) -> None:
+    def _count_transition(self, session: Session, action: Action) -> None:
+        self._modes[action.previous_mode] -= 1  # type: ignore[index]  # set where the mode changed
+        self._modes[action.mode] += 1
         self._count(f"transitions.{action.mode}")
         ended = action.completed_injection
         if ended is UNSET:
@@ -334,8 +364,20 @@ class PartitionFold:
         self._count(f"explorations.{ended.entropy_profile}")
         self._count(f"exploration_steps.{ended.entropy_profile}", ended.steps_executed)
         self._count("gain", gain)
+        self._gain += gain
+        self._count_learning(session, ended)
         if gain > SUCCESS_GAIN:
             self._count("successes")
+
+    def _count_learning(self, session: Session, ended: CompletedInjection) -> None:
+        predicted, gain = ended.predicted_gain, ended.creative_gain
+        if predicted is not None and gain is not None:
+            self._count("predictions")
+            self._count("prediction_error_squared", (predicted - gain) ** 2)
+        model = self.loop.injector.model(session)
+        if model is not None and model.since_fit == 0 and model.version:
+            self._count("fits")
+            self._trained += model.version == 1
 
 
 def _carried(headers: Iterable[Header], msgpack: bool) -> list[Header]:

@@ -12,6 +12,7 @@ STABLE: Mode = "stable"
 EXPLORING: Mode = "exploring"
 RECOVERING: Mode = "recovering"
 EMERGENCY: Mode = "emergency"
+MODES: tuple[Mode, ...] = (STABLE, EXPLORING, RECOVERING, EMERGENCY)
 
 RECENT_GAINS = 10
 

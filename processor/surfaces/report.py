@@ -73,7 +73,7 @@ class ReportedSecond(Observer):
         self._running -= partitions
         self._halted -= partitions
 
-    def running(self, partition: int, position: int, kept: bool, seconds: float) -> None:
+    def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
         self._running.add(partition)
 
     def halted(self, partition: int, cause: str) -> None:

@@ -153,6 +153,7 @@ class JournaledFold:
         self.marks = inner.marks
         self.tally = inner.tally
         self.diary = inner.diary
+        self.figures = inner.figures
         self.restore = inner.restore
         self.restored = inner.restored
 

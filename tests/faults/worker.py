@@ -73,7 +73,7 @@ class Journaling(Observer):
     def restoring(self, partition: int, position: int, barrier: int) -> None:
         journal("waiting", partition=partition, position=position, barrier=barrier)
 
-    def running(self, partition: int, position: int, kept: bool, seconds: float) -> None:
+    def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
         journal("running", partition=partition, position=position, kept=kept, seconds=seconds)
 
     def halted(self, partition: int, cause: str) -> None:

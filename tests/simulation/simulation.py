@@ -137,7 +137,7 @@ class _Seen(Observer):
             if words in cause:
                 self._reached(path)
 
-    def running(self, partition: int, position: int, kept: bool, seconds: float) -> None:
+    def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
         self._reached("kept through a rebalance" if kept else "restored")
         if seconds > self._broker.session_timeout_s:
             self._reached("restore slower than the session time-out")

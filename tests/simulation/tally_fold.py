@@ -91,6 +91,9 @@ class TallyFold:
         diary, self._diary = self._diary, []
         return diary
 
+    def figures(self) -> Mapping[str, float]:
+        return {"sessions": len(self.sessions)}
+
     def restore(self, key: bytes, value: bytes | None) -> None:
         self.sessions.pop(key[1:], None)
         if value is not None:

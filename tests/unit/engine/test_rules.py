@@ -178,7 +178,7 @@ async def test_clean_state_survives_a_rebalance_without_a_restore() -> None:
         stage.feed(partition, range(5))
     await stage.settled()
     heard: list[tuple[int, bool]] = []
-    first.seen.running = lambda partition, position, kept, seconds: heard.append((partition, kept))  # type: ignore[method-assign]
+    first.seen.running = lambda partition, position, kept, seconds, figures: heard.append((partition, kept))  # type: ignore[method-assign]
     second = stage.start("i1")
     await stage.until(lambda: running(first, 0, 1) and running(second, 2, 3))
     assert sorted(heard) == [(0, True), (1, True)]
@@ -200,7 +200,7 @@ async def test_state_is_restored_where_somebody_else_wrote_meanwhile() -> None:
     stage.feed(0, range(5, 9))
     await stage.settled()
     heard: list[bool] = []
-    first.seen.running = lambda partition, position, kept, seconds: heard.append(kept)  # type: ignore[method-assign]
+    first.seen.running = lambda partition, position, kept, seconds, figures: heard.append(kept)  # type: ignore[method-assign]
     stage.broker.resume(first.process)
     stage.broker.kill(second.process)
     await stage.until(lambda: running(first, 0))

@@ -284,7 +284,15 @@ def test_tally_counts_once_and_names_what_happened() -> None:
         "gain": gain,
     }
     assert result.fold.tally() == {}
-    assert result.fold.census() == {"stable": 0, "exploring": 0, "recovering": 0, "emergency": 1}
+    assert result.fold.figures() == {
+        "sessions.stable": 0,
+        "sessions.exploring": 0,
+        "sessions.recovering": 0,
+        "sessions.emergency": 1,
+        "gain": gain,
+        "models.trained": 0,
+        "stream_time_ms": -1,
+    }
 
 
 def test_typed_and_generic_decoding_give_the_same_bytes() -> None:

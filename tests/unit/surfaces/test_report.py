@@ -12,7 +12,7 @@ from processor.surfaces.report import Report, ReportedSecond
 def test_everything_is_reported_once() -> None:
     second = ReportedSecond("w-0")
     second.assigned(frozenset({0, 1}), 3)
-    second.running(0, 10, False, 0.1)
+    second.running(0, 10, False, 0.1, {})
     second.committed(Committed(0.0125, 5, {0: 15}, {0: {"events": 5, "gain": 0.5}, 1: {"events": 2, "gain": -0.25}}))
     second.committed(Committed(0.020, 1, {0: 16}, {0: {"events": 1}}))
     second.doubted("a broken connection")
@@ -32,7 +32,7 @@ def test_halted_and_revoked_partitions_are_not_running() -> None:
     second = ReportedSecond("w-0")
     second.assigned(frozenset({0, 1, 2}), 3)
     for partition in range(3):
-        second.running(partition, 0, True, 0.0)
+        second.running(partition, 0, True, 0.0, {})
     second.halted(1, "poison")
     report = second.take()
     assert (report.running, report.halted) == ([0, 2], [1])
