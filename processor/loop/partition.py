@@ -90,6 +90,7 @@ class PartitionFold:
         self._stored = StoredPartition()
         self._modes = dict.fromkeys(MODES, 0)
         self._gain = 0.0
+        self._completed = 0
         self._trained = 0
         self._tally: dict[str, float] = {}
         self._diary = Diary() if keeps_diary or settings.loop.debug else None
@@ -215,7 +216,7 @@ class PartitionFold:
 
         Names: ``events``, ``actions``, ``metrics``, ``duplicates``, ``dead_letters.CODE``, ``sessions.created``,
         ``sessions.expired``, ``transitions.MODE`` (entered), ``explorations.PROFILE`` and ``exploration_steps.PROFILE``
-        (completed ones), ``successes``, ``aborted``, ``gain``, ``predictions`` (of completed explorations) and
+        and ``gains.PROFILE`` (completed ones), ``successes``, ``aborted``, ``gain``, ``predictions`` (of completed explorations) and
         ``prediction_error_squared``, ``fits`` of quality models.
         """
         tally, self._tally = self._tally, {}
@@ -226,14 +227,15 @@ class PartitionFold:
         return () if self._diary is None else self._diary.read()
 
     def figures(self) -> Mapping[str, float]:
-        """How things stand: ``sessions.MODE``, ``gain`` (the sum of the sessions' cumulative gains), ``models.trained``
-        and ``stream_time_ms``."""
+        """How things stand: ``sessions.MODE``, ``gain`` (the sum of the sessions' cumulative gains), ``explorations``
+        (completed ones of these sessions), ``models.trained`` and ``stream_time_ms``."""
         trained = self._trained
         if self.shared_model is not None:
             trained = self.shared_model.weights is not None
         return {
             **{f"sessions.{mode}": count for mode, count in self._modes.items()},
             "gain": self._gain,
+            "explorations": self._completed,
             "models.trained": trained,
             "stream_time_ms": self.stream_time_ms,
         }
@@ -263,6 +265,7 @@ class PartitionFold:
             self.sessions[session.session_id] = session
             self._modes[session.mode] += 1
             self._gain += session.cumulative_gain
+            self._completed += session.completed
             self._trained += session.model is not None and session.model.weights is not None
         if shared is not None and self.shared_model is not None:
             self.shared_model = self.loop.injector.shared_model = shared
@@ -315,6 +318,7 @@ class PartitionFold:
         del self.sessions[session.session_id]
         self._modes[session.mode] -= 1
         self._gain -= session.cumulative_gain
+        self._completed -= session.completed
         self._trained -= session.model is not None and session.model.weights is not None
         self._dead_keys.update(dict.fromkeys(session_keys(session, self.rules)))
         self._count("sessions.expired")
@@ -364,7 +368,9 @@ class PartitionFold:
         self._count(f"explorations.{ended.entropy_profile}")
         self._count(f"exploration_steps.{ended.entropy_profile}", ended.steps_executed)
         self._count("gain", gain)
+        self._count(f"gains.{ended.entropy_profile}", gain)
         self._gain += gain
+        self._completed += 1
         self._count_learning(session, ended)
         if gain > SUCCESS_GAIN:
             self._count("successes")

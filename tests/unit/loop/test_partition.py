@@ -282,6 +282,7 @@ def test_tally_counts_once_and_names_what_happened() -> None:
         "explorations.constant": 1,
         "exploration_steps.constant": 10,
         "gain": gain,
+        "gains.constant": gain,
     }
     assert result.fold.tally() == {}
     assert result.fold.figures() == {
@@ -290,6 +291,7 @@ def test_tally_counts_once_and_names_what_happened() -> None:
         "sessions.recovering": 0,
         "sessions.emergency": 1,
         "gain": gain,
+        "explorations": 1,
         "models.trained": 0,
         "stream_time_ms": -1,
     }

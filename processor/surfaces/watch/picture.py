@@ -1,0 +1,459 @@
+"""The beats of all workers put together: what the dashboard, the metrics and the health checks read.
+
+Lives in one thread; every method is synchronous and short.  What grows with the input is bounded: sessions that were
+heard of longest ago are forgotten first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from processor.config import APPLICATION_VERSION, Settings
+from processor.loop.session import EXPLORING, MODES
+from processor.surfaces.watch.beat import Beat
+from processor.surfaces.watch.curves import default_curves
+from processor.surfaces.watch.overview import (
+    CreativityHealth,
+    Exploring,
+    InstanceView,
+    LastExploration,
+    Overview,
+    PartitionView,
+    ProfileView,
+    SessionLine,
+    SessionList,
+    Trend,
+)
+from processor.surfaces.watch.recent import Recent, Sampled
+from processor.surfaces.watch.watch import add
+from schemas.codec import encode_json
+from schemas.metrics import Metric
+from topology.partitioning import partition_of_key
+
+MAX_SESSIONS = 20_000  # remembered with their last metric
+MAX_EXPLORING = 2_000
+MAX_HAPPENED = 500
+MAX_STORY = 30  # of one session
+SHOWN_EXPLORING = 60
+SHOWN_HAPPENED = 50
+RATE_S = 5.0
+LATENCY_S = 60.0
+TREND_S = 2.0
+TREND_POINTS = 300
+
+DEGRADED_GAIN = 0.1  # the seeds' health check: less after more than so many explorations is degraded
+DEGRADED_AFTER = 10
+
+FIGURES = (*(f"sessions.{mode}" for mode in MODES), "gain", "explorations", "models.trained")
+
+Order = Literal["recent", "gain", "name"]
+
+_json = msgspec.json.Decoder(Metric)
+_msgpack = msgspec.msgpack.Decoder(Metric)
+
+
+class SeenMetric(NamedTuple):
+    """A committed metric; ``json`` is its text as it is on the topic."""
+
+    session_id: str
+    metric: Metric
+    json: bytes
+
+
+class Happening(Struct):
+    """Something that happened to a session, with the diary's name and fields; ``at`` is when it was heard of."""
+
+    number: int
+    at: str
+    kind: str
+    session: str
+    fields: dict[str, Any]
+
+    def flat(self) -> dict[str, Any]:
+        """One JSON object."""
+        return {
+            **self.fields,
+            "number": self.number,
+            "at": self.at,
+            "kind": self.kind,
+            "session": self.session,
+        }
+
+
+class Listener(Protocol):
+    """Hears every beat after the picture has taken it in."""
+
+    def heard(self, beat: Beat, metrics: Sequence[SeenMetric], happened: Sequence[Happening]) -> None: ...
+
+
+class Instance:
+    """One worker: its latest beat, and when (monotonic seconds) it was heard."""
+
+    def __init__(self, beat: Beat, heard_at: float) -> None:
+        self.beat = beat
+        self.heard_at = heard_at
+        self.connected = True
+        self.restarts = 0
+        self.why: str | None = None  # not connected
+
+
+class Card(Struct):
+    """What is remembered of one session."""
+
+    metric: Metric | None = None
+    at: float = 0.0  # wall clock, of the last metric
+    story: deque[Happening] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_STORY))
+
+
+class Picture:
+    """All workers of this process, or of the supervisor's."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        application: str = "creative-feedback",
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.application = application
+        self.instances: dict[str, Instance] = {}
+        self.totals: dict[str, float] = {}
+        self.listeners: list[Listener] = []
+        self.metrics_left_out = 0
+        self.began = clock()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._cards: OrderedDict[str, Card] = OrderedDict()
+        self._exploring: dict[str, Exploring] = {}
+        self._happened: deque[Happening] = deque(maxlen=MAX_HAPPENED)
+        self._number = 0
+        self._assigned: frozenset[int] = frozenset()
+        self._last_exploration: LastExploration | None = None
+        self._commits = Recent(LATENCY_S)
+        self._latencies = Recent(LATENCY_S)
+        self._rates = Sampled(RATE_S)
+        self._trend: deque[tuple[float, ...]] = deque(maxlen=TREND_POINTS)
+        self._trend_at = monotonic()
+        self._curves = default_curves(settings)
+
+    # Hearing ------------------------------------------------------------------------------------------------------
+
+    def hear(self, beat: Beat) -> None:
+        """Take in one worker's beat."""
+        now, wall = self._monotonic(), self._clock()
+        known = self.instances.get(beat.instance)
+        if known is None:
+            known = self.instances[beat.instance] = Instance(beat, now)
+        else:
+            known.restarts += beat.began != known.beat.began
+            known.beat, known.heard_at, known.connected, known.why = beat, now, True, None
+        add(self.totals, beat.tally)
+        self.metrics_left_out += beat.metrics_left_out
+        self._commits.add(now, beat.commits_s)
+        self._latencies.add(now, beat.latencies_s)
+        self._rates.add(now, beat.tally)
+        happened = [self._happen(kind, fields, wall) for kind, fields in beat.happened]
+        metrics = [seen for value in beat.metrics if (seen := _seen(value)) is not None]
+        for seen in metrics:
+            self._see(seen, wall)
+        self._forget_what_moved()
+        self._draw_trend(now, wall)
+        for listener in self.listeners:
+            listener.heard(beat, metrics, happened)
+
+    def lost(self, instance: str, why: str | None) -> None:
+        """A worker's connection has ended."""
+        if (known := self.instances.get(instance)) is not None:
+            known.connected, known.why = False, why
+            known.beat = msgspec.structs.replace(known.beat, partitions={})
+            self._forget_what_moved()
+
+    def _happen(self, kind: str, fields: dict[str, Any], wall: float) -> Happening:
+        session = str(fields.get("session", ""))
+        own = {name: value for name, value in fields.items() if name != "session"}
+        happening = Happening(self._number, rfc3339(wall), kind, session, own)
+        self._number += 1
+        self._happened.append(happening)
+        self._card(session).story.append(happening)
+        if kind == "creative_exploration_started":
+            self._explore(
+                session,
+                Exploring(
+                    session,
+                    own["profile"],
+                    own["entropy_factor"],
+                    rfc3339(wall),
+                    own["injection_id"],
+                    own.get("reason"),
+                    predicted_gain=own["predicted_gain"],
+                    duration=own["duration"],
+                ),
+            )
+        elif kind == "creative_mode_transition" and own["from_mode"] == EXPLORING:
+            self._exploring.pop(session, None)
+        elif kind == "creative_exploration_completed" and own["actual_gain"] is not None:
+            self._last_exploration = LastExploration(own["profile"], own["actual_gain"], own["duration"])
+        return happening
+
+    def _see(self, seen: SeenMetric, wall: float) -> None:
+        metric = seen.metric
+        card = self._card(seen.session_id)
+        card.metric, card.at = metric, wall
+        injection = metric.current_injection
+        if injection is UNSET:
+            self._exploring.pop(seen.session_id, None)
+            return
+        exploring = self._exploring.get(seen.session_id)
+        if exploring is None:
+            exploring = Exploring(seen.session_id, injection.profile, injection.entropy_factor, rfc3339(wall))
+            self._explore(seen.session_id, exploring)
+        exploring.current_factor = injection.current_factor
+        exploring.progress = injection.progress
+        if metric.predicted_gain is not UNSET:
+            exploring.predicted_gain = metric.predicted_gain
+
+    def _explore(self, session: str, exploring: Exploring) -> None:
+        self._exploring[session] = exploring
+        if len(self._exploring) > MAX_EXPLORING:
+            del self._exploring[next(iter(self._exploring))]
+
+    def _card(self, session: str) -> Card:
+        card = self._cards.get(session)
+        if card is None:
+            card = self._cards[session] = Card()
+            if len(self._cards) > MAX_SESSIONS:
+                self._cards.popitem(last=False)
+        else:
+            self._cards.move_to_end(session)
+        return card
+
+    def _forget_what_moved(self) -> None:
+        """Explorations in a partition that no worker of ours has are somebody else's to show."""
+        assigned = frozenset(p for known in self.instances.values() for p in known.beat.partitions)
+        if self._assigned - assigned:
+            count = self.settings.topics.partitions
+            self._exploring = {
+                session: exploring
+                for session, exploring in self._exploring.items()
+                if partition_of_key(session.encode("utf-8", "surrogatepass"), count) in assigned
+            }
+        self._assigned = assigned
+
+    def _draw_trend(self, now: float, wall: float) -> None:
+        if now - self._trend_at < TREND_S:
+            return
+        self._trend_at = now
+        figures = self.figures()
+        self._trend.append(
+            (
+                round(wall, 1),
+                self._rates.per_s(now, "events"),
+                figures.get("gain", 0.0),
+                figures.get(f"sessions.{EXPLORING}", 0.0),
+                float(sum(beat.lag for known in self.instances.values() for beat in known.beat.partitions.values())),
+            )
+        )
+
+    # Looking ------------------------------------------------------------------------------------------------------
+
+    def figures(self) -> dict[str, float]:
+        """The figures of all partitions together."""
+        sums = dict.fromkeys(FIGURES, 0.0)
+        for known in self.instances.values():
+            for beat in known.beat.partitions.values():
+                for name in sums:
+                    sums[name] += beat.figures.get(name, 0.0)
+        return sums
+
+    def happened(self, session: str | None = None, limit: int = SHOWN_HAPPENED) -> list[Happening]:
+        """The newest first, of one session or of all."""
+        if session is not None:
+            card = self._cards.get(session)
+            return [] if card is None else list(reversed(card.story))[:limit]
+        return list(reversed(self._happened))[:limit]
+
+    def exploring(self, session: str) -> Exploring | None:
+        """What is known of the session's exploration in progress."""
+        return self._exploring.get(session)
+
+    def overview(self) -> Overview:
+        """Everything at a glance; without the health, which is judged elsewhere."""
+        now, wall = self._monotonic(), self._clock()
+        totals, figures = self.totals, self.figures()
+        commits, latencies = self._commits.percentiles(now), self._latencies.percentiles(now)
+        partitions = [beat for known in self.instances.values() for beat in known.beat.partitions.values()]
+        return Overview(
+            application=self.application,
+            version=APPLICATION_VERSION,
+            now=rfc3339(wall),
+            began=rfc3339(self.began),
+            sessions=int(sum(figures[f"sessions.{mode}"] for mode in MODES)),
+            modes={mode: int(figures[f"sessions.{mode}"]) for mode in MODES},
+            cumulative_gain=figures["gain"],
+            models_trained=int(figures["models.trained"]),
+            explorations={name: self._profile(name) for name in self._curves},
+            aborted=int(totals.get("aborted", 0)),
+            successes=int(totals.get("successes", 0)),
+            emergencies=int(totals.get("transitions.emergency", 0)),
+            totals={
+                **{name: int(totals.get(name, 0)) for name in ("events", "actions", "metrics", "duplicates")},
+                "dead_letters": int(sum(self._by("dead_letters").values())),
+            },
+            dead_letters={code: int(count) for code, count in self._by("dead_letters").items()},
+            rates={f"{name}_per_s": self._rates.per_s(now, name) for name in ("events", "actions", "metrics")},
+            latency={
+                "commit_p50_ms": commits[0],
+                "commit_p99_ms": commits[1],
+                "end_to_end_p50_ms": latencies[0],
+                "end_to_end_p99_ms": latencies[1],
+            },
+            lag={
+                "records": sum(beat.lag for beat in partitions),
+                "seconds": max((beat.lag_s for beat in partitions), default=0.0),
+            },
+            instances=[_instance_view(known, now) for known in self.instances.values()],
+            exploring=list(self._exploring.values())[:SHOWN_EXPLORING],
+            exploring_total=int(figures[f"sessions.{EXPLORING}"]),
+            happened=[happening.flat() for happening in self.happened()],
+            curves=self._curves,
+            trend=Trend(TREND_S, [list(point) for point in self._trend]),
+            metrics_left_out=self.metrics_left_out,
+        )
+
+    def sessions(self, *, mode: str | None, query: str | None, order: Order, limit: int) -> SessionList:
+        """Sessions heard of since the picture began."""
+        known: Iterable[tuple[str, Card]] = reversed(self._cards.items())
+        cards = [(name, card.metric, card.at) for name, card in known if card.metric is not None]
+        total = len(cards)
+        if mode is not None:
+            cards = [row for row in cards if row[1].mode == mode]
+        if query:
+            cards = [row for row in cards if query.casefold() in row[0].casefold()]
+        if order == "gain":
+            cards.sort(key=lambda row: row[1].cumulative_gain, reverse=True)
+        elif order == "name":
+            cards.sort(key=lambda row: row[0])
+        lines = [_session_line(metric, at) for _, metric, at in cards[:limit]]
+        return SessionList(lines, total, len(cards))
+
+    def creativity(self) -> CreativityHealth:
+        """The seeds' health payload over all sessions; the mode is the most frequent one."""
+        figures = self.figures()
+        mode = max(MODES, key=lambda mode: figures[f"sessions.{mode}"])
+        return creativity_health(
+            mode,
+            figures["gain"],
+            int(figures["explorations"]),
+            figures["models.trained"] > 0,
+            self._last_exploration,
+        )
+
+    def _profile(self, name: str) -> ProfileView:
+        totals = self.totals
+        return ProfileView(
+            int(totals.get(f"explorations.{name}", 0)),
+            totals.get(f"gains.{name}", 0.0),
+            int(totals.get(f"exploration_steps.{name}", 0)),
+        )
+
+    def _by(self, prefix: str) -> dict[str, float]:
+        """The counts of one kind, by what follows its dot."""
+        start = f"{prefix}."
+        return {name.removeprefix(start): n for name, n in self.totals.items() if name.startswith(start)}
+
+
+def creativity_health(
+    mode: str, cumulative_gain: float, explorations: int, trained: bool, last: LastExploration | None
+) -> CreativityHealth:
+    """The seeds' verdict."""
+    degraded = cumulative_gain < DEGRADED_GAIN and explorations > DEGRADED_AFTER
+    return CreativityHealth(
+        "degraded" if degraded else "healthy",
+        mode,
+        cumulative_gain,
+        explorations,
+        trained,
+        last,
+        "Low cumulative gain despite multiple explorations" if degraded else UNSET,
+    )
+
+
+def creativity_of(view: Mapping[str, Any]) -> CreativityHealth:
+    """The same for one session, from its view (`session_view`)."""
+    exploration, model = view["exploration"], view["model"]
+    last = None
+    if exploration is not None and exploration["creative_gain"] is not None:
+        last = LastExploration(exploration["profile"], exploration["creative_gain"], exploration["duration"])
+    return creativity_health(
+        view["mode"],
+        view["cumulative_gain"],
+        view["counts"]["completed"],
+        model is not None and model["trained"],
+        last,
+    )
+
+
+def rfc3339(wall: float) -> str:
+    """Seconds since the epoch as RFC 3339 UTC with milliseconds."""
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _seen(value: bytes) -> SeenMetric | None:
+    """None where the bytes are no metric, which the processor never writes."""
+    try:
+        if value[:1] == b"{":
+            metric = _json.decode(value)
+            return SeenMetric(metric.session_id, metric, value)
+        metric = _msgpack.decode(value)
+    except msgspec.DecodeError:
+        return None
+    return SeenMetric(metric.session_id, metric, encode_json(metric))
+
+
+def _session_line(metric: Metric, at: float) -> SessionLine:
+    injection = metric.current_injection
+    return SessionLine(
+        metric.session_id,
+        metric.mode,
+        metric.steps_in_mode,
+        metric.cumulative_gain,
+        metric.performance_trend,
+        None if injection is UNSET else injection,
+        None if metric.predicted_gain is UNSET else metric.predicted_gain,
+        rfc3339(at),
+    )
+
+
+def _instance_view(known: Instance, now: float) -> InstanceView:
+    beat = known.beat
+    return InstanceView(
+        beat.instance,
+        beat.phase,
+        known.connected,
+        round(now - known.heard_at, 3),
+        known.restarts,
+        beat.doubt,
+        beat.stalled_s,
+        [
+            PartitionView(
+                number,
+                part.phase,
+                part.position,
+                part.lag,
+                part.lag_s,
+                part.standing_s,
+                part.cause,
+                part.waiting,
+            )
+            for number, part in sorted(beat.partitions.items())
+        ],
+    )

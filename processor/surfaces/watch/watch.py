@@ -1,0 +1,311 @@
+"""Gathers a worker's beat: the engine's words go in, in its event loop; a beat comes out, on any thread.
+
+Per commit this costs a few dictionary updates under a lock that is never held for long.  What nobody takes in time is
+thinned out, so that memory stays bounded; counts are never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from processor.engine.observer import Committed, Observer
+from processor.engine.ports import Fold
+from processor.surfaces.watch.beat import Beat, PartitionBeat, Phase
+
+TURN_S = 0.1  # the event loop says so often that it turns
+STALL_S = 1.0  # not having turned for so long is worth a line of code
+SLOW_START_S = 5.0  # to get a transactional producer usually takes milliseconds
+MAX_METRICS = 2_000  # in one beat
+MAX_HAPPENED = 2_000
+MAX_DURATIONS = 1_000
+
+
+@dataclass
+class Seen:
+    """One assigned partition; times are monotonic seconds."""
+
+    beat: PartitionBeat
+    since: float
+    last_ms: int = -1
+
+
+@dataclass
+class Moment:
+    """What there was since the last beat."""
+
+    tally: dict[str, float] = field(default_factory=dict)
+    commits_s: list[float] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+    latencies_s: list[float] = field(default_factory=list)
+    restores_s: list[tuple[float, bool]] = field(default_factory=list)
+    doubts: int = 0
+    rebalances: int = 0
+    happened: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    metrics: list[bytes] = field(default_factory=list)
+    metrics_left_out: int = 0
+    happened_left_out: int = 0
+
+
+class Watch(Observer):
+    """One worker as it is seen. Created in the thread whose event loop runs the engine."""
+
+    wants_metrics = True
+
+    def __init__(self, instance: str) -> None:
+        self.instance = instance
+        self.folds: dict[int, Fold] = {}
+        self._lock = threading.Lock()
+        self._began = time.time()
+        self._sequence = 0
+        self._phase: Phase = "starting"
+        self._generation = -1
+        self._partitions: dict[int, Seen] = {}
+        self._moment = Moment()
+        self._epoch_opened = False
+        self._doubt: str | None = None
+        self._doubt_since = time.monotonic()
+        self._error: str | None = None
+        self._thread_id = threading.get_ident()
+        self._turned = time.monotonic()
+        self._moved = asyncio.Event()
+
+    # In the event loop of the engine ----------------------------------------------------------------------------
+
+    async def turn(self) -> None:
+        """Say again and again that the event loop turns; until cancelled."""
+        while True:
+            self._turned = time.monotonic()
+            await asyncio.sleep(TURN_S)
+
+    def made(self, partition: int, fold: Fold) -> Fold:
+        """A fold for a partition: it has nothing yet, so the partition is about to be restored. Returns the fold."""
+        self.folds[partition] = fold
+        with self._lock:
+            if (seen := self._partitions.get(partition)) is not None:
+                self._enter(seen, "restoring")
+        return fold
+
+    def stopping(self) -> None:
+        """The engine was told to stop."""
+        self._phase = "stopping"
+
+    def ended(self, error: str | None) -> None:
+        """The engine has ended, with this error."""
+        self._phase, self._error = "ended", error
+
+    def committed(self, report: Committed) -> None:
+        now = time.time()
+        with self._lock:
+            moment = self._moment
+            moment.commits_s.append(report.seconds)
+            moment.batches.append(report.records)
+            for tally in report.tallies.values():
+                add(moment.tally, tally)
+            for partition, (first_ms, last_ms) in report.times_ms.items():
+                if first_ms >= 0:
+                    moment.latencies_s.append(max(0.0, now - first_ms / 1000))
+                if (seen := self._partitions.get(partition)) is not None:
+                    seen.last_ms = last_ms
+            for partition, position in report.positions.items():
+                if (seen := self._partitions.get(partition)) is not None:
+                    seen.beat.position = position
+                    seen.beat.figures = dict(report.figures.get(partition, ()))
+            for diary in report.diaries.values():
+                moment.happened.extend(diary)
+            for metrics in report.metrics.values():
+                moment.metrics.extend(metrics)
+            _thin(moment)
+            self._doubt = None
+            if self._phase == "recovering":
+                self._phase = "working"
+        self._tell_moved()
+
+    def epoch_opened(self) -> None:
+        self._epoch_opened = True
+
+    def doubted(self, cause: str) -> None:
+        with self._lock:
+            self._moment.doubts += 1
+            if self._doubt is None:
+                self._doubt_since = time.monotonic()
+            self._doubt = cause
+            if self._phase == "working":
+                self._phase = "recovering"
+
+    def assigned(self, partitions: frozenset[int], generation: int) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._moment.rebalances += 1
+            self._generation = generation
+            self._partitions = {p: Seen(PartitionBeat("assigned"), now) for p in sorted(partitions)}
+            self._settled()
+            if self._phase == "starting":
+                self._phase = "working"
+
+    def revoked(self, partitions: frozenset[int]) -> None:
+        with self._lock:
+            self._partitions = {p: seen for p, seen in self._partitions.items() if p not in partitions}
+            self._settled()
+        self._tell_moved()
+
+    def restoring(self, partition: int, position: int, barrier: int) -> None:
+        with self._lock:
+            if (seen := self._partitions.get(partition)) is not None:
+                self._enter(seen, "restoring")
+                seen.beat.waiting = (position, barrier)
+
+    def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
+        with self._lock:
+            self._moment.restores_s.append((seconds, kept))
+            if (seen := self._partitions.get(partition)) is not None:
+                self._enter(seen, "running")
+                seen.beat.position = position
+                seen.beat.waiting = None
+                seen.beat.figures = dict(figures)
+        self._tell_moved()
+
+    def standing(self, ages: Mapping[int, float], lags: Mapping[int, int]) -> None:
+        with self._lock:
+            for partition, seen in self._partitions.items():
+                seen.beat.standing_s = ages.get(partition, 0.0)
+                seen.beat.lag = lags.get(partition, seen.beat.lag)
+                if seen.beat.phase == "running" and partition not in lags:
+                    self._enter(seen, "restoring")
+
+    def halted(self, partition: int, cause: str) -> None:
+        with self._lock:
+            if (seen := self._partitions.get(partition)) is not None:
+                self._enter(seen, "halted")
+                seen.beat.cause = cause
+                seen.beat.waiting = None
+                seen.beat.standing_s = 0.0
+            self._settled()
+        self._tell_moved()
+
+    async def past(self, partition: int, offset: int, timeout_s: float) -> bool:
+        """Wait until the record at this offset is committed; false where its partition goes away or time is up."""
+        deadline = time.monotonic() + timeout_s
+        while (seen := self._partitions.get(partition)) is not None:
+            if seen.beat.position > offset:
+                return True
+            if seen.beat.phase == "halted":
+                return False
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._moved.wait()
+            except TimeoutError:
+                return False
+        return False
+
+    def _settled(self) -> None:
+        """What was in doubt is somebody else's now, or nobody's."""
+        self._doubt = None
+        if self._phase == "recovering":
+            self._phase = "working"
+
+    def _enter(self, seen: Seen, phase: Any) -> None:
+        if seen.beat.phase != phase:
+            seen.beat.phase = phase
+            seen.since = time.monotonic()
+
+    def _tell_moved(self) -> None:
+        self._moved.set()
+
+    # On any thread ----------------------------------------------------------------------------------------------
+
+    def partition(self, partition: int) -> PartitionBeat | None:
+        """The assigned partition as it is now."""
+        seen = self._partitions.get(partition)
+        return None if seen is None else seen.beat
+
+    def take(self) -> Beat:
+        """Everything since the last call, and how things stand."""
+        now, wall = time.monotonic(), time.time()
+        stalled_s = max(0.0, now - self._turned - TURN_S)
+        stalled = stalled_s >= STALL_S
+        where = _line_of(sys._current_frames().get(self._thread_id)) if stalled else None
+        with self._lock:
+            moment, self._moment = self._moment, Moment()
+            doubt, doubt_s = self._doubt, now - self._doubt_since
+            if not self._epoch_opened and self._phase == "starting" and wall - self._began > SLOW_START_S:
+                doubt, doubt_s = "no transactional producer yet", wall - self._began
+            sequence, self._sequence = self._sequence, self._sequence + 1
+            partitions = {p: _partition_beat(seen, now, wall) for p, seen in self._partitions.items()}
+            return Beat(
+                self.instance,
+                sequence,
+                wall,
+                self._began,
+                self._phase,
+                self._generation,
+                stalled_s if stalled else 0.0,
+                where,
+                doubt,
+                doubt_s if doubt is not None else 0.0,
+                self._error,
+                partitions,
+                moment.tally,
+                moment.commits_s,
+                moment.batches,
+                moment.latencies_s,
+                moment.restores_s,
+                moment.doubts,
+                moment.rebalances,
+                moment.happened,
+                moment.metrics,
+                moment.metrics_left_out,
+                moment.happened_left_out,
+            )
+
+
+def add(sums: dict[str, float], more: Mapping[str, float]) -> None:
+    """Add one tally to another."""
+    for name, amount in more.items():
+        sums[name] = sums.get(name, 0) + amount
+
+
+def _thin(moment: Moment) -> None:
+    """Every other metric goes where there are too many: what is left is spread over all that there was."""
+    metrics, happened = moment.metrics, moment.happened
+    while len(metrics) > MAX_METRICS:
+        before = len(metrics)
+        del metrics[::2]
+        moment.metrics_left_out += before - len(metrics)
+    if len(happened) > MAX_HAPPENED:
+        moment.happened_left_out += len(happened) - MAX_HAPPENED
+        del happened[:-MAX_HAPPENED]
+    del moment.commits_s[:-MAX_DURATIONS]
+    del moment.batches[:-MAX_DURATIONS]
+    del moment.latencies_s[:-MAX_DURATIONS]
+
+
+def _partition_beat(seen: Seen, now: float, wall: float) -> PartitionBeat:
+    beat = seen.beat
+    lag_s = max(0.0, wall - seen.last_ms / 1000) if beat.lag and seen.last_ms >= 0 else 0.0
+    return PartitionBeat(
+        beat.phase,
+        beat.position,
+        beat.lag,
+        lag_s,
+        beat.standing_s,
+        now - seen.since,
+        beat.waiting,
+        beat.cause,
+        dict(beat.figures),
+    )
+
+
+def _line_of(frame: FrameType | None) -> str | None:
+    """The innermost line of Python that a thread is at, and its function."""
+    if frame is None:
+        return None
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
