@@ -47,6 +47,18 @@ TokenEndpoint = Annotated[
     str, Meta(pattern=r"^https?://[^\s/@]+(/\S*)?$", extra={"expected": "an https:// or http:// URL"})
 ]
 
+HostName = Annotated[
+    str,
+    Meta(pattern=r"^([A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]+)$", extra={"expected": "a host name or an IP address"}),
+]
+HttpOrigin = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$",
+        extra={"expected": "scheme://host or scheme://host:port, http or https"},
+    ),
+]
+
 
 class LoopConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Modes and triggers of the feedback loop."""
@@ -297,9 +309,42 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HttpConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The HTTP surface."""
+    """The HTTP surface: dashboard, API, stream, probes, metrics."""
 
-    port: Annotated[int, Meta(ge=0, le=65_535, description="Port on 127.0.0.1; 0: any free one.")] = 8080
+    host: Annotated[HostName, Meta(description="Address to listen on; beyond this machine, set token_file too.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[
+        Annotated[int, Meta(ge=0, le=65_535)] | None,
+        Meta(description="Port to listen on; 0: any free one; none: 8080, or a free one where that is taken."),
+    ] = None
+    advertised_url: Annotated[
+        HttpOrigin | None,
+        Meta(description="Where others reach this address, as told to them; none: host and port as they are."),
+    ] = None
+    token_file: Annotated[
+        FilePath | None,
+        Meta(description="File with the bearer token that everything with data in it demands; none: no token."),
+    ] = None
+    allowed_origins: Annotated[
+        tuple[HttpOrigin, ...],
+        Meta(
+            description="Other sites whose pages may read the API and the stream.",
+            extra={"expected": "a list of origins: scheme://host or scheme://host:port"},
+        ),
+    ] = ()
+    max_connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="Connections at a time, subscribers of the stream not counted.")
+    ] = 512
+    max_subscribers: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Subscribers of the stream at a time; 0: none.")
+    ] = 12_000
+    request_timeout_ms: Annotated[
+        int, Meta(ge=100, le=600_000, description="From a request's first byte to its answer's last.")
+    ] = 10_000
+    stuck_after_ms: Annotated[
+        int, Meta(ge=100, le=3_600_000, description="Without progress for this long, something is not live.")
+    ] = 10_000
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -242,7 +242,19 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("engine.max_event_bytes", [1], [0]),
     ("engine.max_event_depth", [2, 128], [1, 129]),
     ("engine.shutdown_timeout_ms", [100], [99]),
+    ("http.host", ["0.0.0.0", "::", "node-1.example"], ["", "a b", "http://h", "h:80"]),
     ("http.port", [0, 65_535], [-1, 65_536]),
+    (
+        "http.advertised_url",
+        ["http://10.0.0.1:8080", "https://ops.example", "http://[::1]:1"],
+        ["", "ops.example", "https://ops.example/path", "https://u:p@h", "ftp://h", 1],
+    ),
+    ("http.token_file", ["token"], ["", 1]),
+    ("http.allowed_origins", [[], ["https://a.example", "http://b:81"]], ["https://a", ["*"], ["null"], [1]]),
+    ("http.max_connections", [1], [0]),
+    ("http.max_subscribers", [0], [-1]),
+    ("http.request_timeout_ms", [100], [99]),
+    ("http.stuck_after_ms", [100], [99]),
 ]
 
 SCRAM = {
