@@ -347,6 +347,30 @@ class HttpConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 10_000
 
 
+class LogsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker logs to standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")] = (
+        "info"
+    )
+    format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="How; auto: console on a terminal, JSON elsewhere.")
+    ] = "auto"
+    session_lines_per_s: Annotated[
+        int,
+        Meta(ge=0, le=10_000, description="Transitions and explorations told a second; the others are counted."),
+    ] = 20
+
+
+class TracingConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Traces, which the standard OTEL_* environment variables turn on."""
+
+    session_ids: Annotated[bool, Meta(description="Name the session in its events' spans.")] = False
+    max_spans_per_s: Annotated[
+        int, Meta(ge=1, le=100_000, description="Sampled events with a span of their own; the others are counted.")
+    ] = 200
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
@@ -359,3 +383,5 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    logs: LogsConfig = field(default_factory=LogsConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)

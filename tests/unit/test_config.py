@@ -255,6 +255,11 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("http.max_subscribers", [0], [-1]),
     ("http.request_timeout_ms", [100], [99]),
     ("http.stuck_after_ms", [100], [99]),
+    ("logs.level", ["debug", "info", "warning", "error"], ["INFO", "", "none", 1]),
+    ("logs.format", ["auto", "json", "console"], ["xml", "", 1]),
+    ("logs.session_lines_per_s", [0, 10_000], [-1, 10_001, 0.5]),
+    ("tracing.session_ids", [True, False], ["yes", 1]),
+    ("tracing.max_spans_per_s", [1, 100_000], [0, 100_001]),
 ]
 
 SCRAM = {
