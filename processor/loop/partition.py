@@ -215,9 +215,9 @@ class PartitionFold:
         """Counters since the last call; see `Fold.tally`.
 
         Names: ``events``, ``actions``, ``metrics``, ``duplicates``, ``dead_letters.CODE``, ``sessions.created``,
-        ``sessions.expired``, ``transitions.MODE`` (entered), ``explorations.PROFILE`` and ``exploration_steps.PROFILE``
-        and ``gains.PROFILE`` (completed ones), ``successes``, ``aborted``, ``gain``, ``predictions`` (of completed explorations) and
-        ``prediction_error_squared``, ``fits`` of quality models.
+        ``sessions.expired``, ``transitions.MODE`` (entered); of completed explorations ``explorations.PROFILE``,
+        ``exploration_steps.PROFILE``, ``gains.PROFILE``, ``successes``, ``gain``, ``predictions`` and
+        ``prediction_error_squared``; ``aborted``, ``fits`` of quality models.
         """
         tally, self._tally = self._tally, {}
         return tally

@@ -44,6 +44,14 @@ class FencedInstanceId(BrokerResponseError):
 aiokafka.errors.kafka_errors[FencedInstanceId.errno] = FencedInstanceId
 
 
+class Told(msgspec.Struct, array_like=True):
+    """What a member tells the others: what it owns since which generation, and its HTTP address."""
+
+    generation: int = -1
+    partitions: list[int] = []
+    url: str | None = None
+
+
 class StickyAssignor(AbstractPartitionAssignor):
     """Carries what this member owns in the join request, so that the leader can leave it there.
 
@@ -52,13 +60,14 @@ class StickyAssignor(AbstractPartitionAssignor):
 
     name = "creative-feedback-sticky"
 
-    def __init__(self) -> None:
+    def __init__(self, url: str | None = None) -> None:
         self.owned = Owned(-1, frozenset())
+        self._url = url
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:  # type: ignore[override]
         """What this member tells the leader."""
-        owned = msgspec.msgpack.encode((self.owned.generation, sorted(self.owned.partitions)))
-        return ConsumerProtocolMemberMetadata(0, list(topics), owned)
+        told = Told(self.owned.generation, sorted(self.owned.partitions), self._url)
+        return ConsumerProtocolMemberMetadata(0, list(topics), msgspec.msgpack.encode(told))
 
     def assign(  # type: ignore[override]
         self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
@@ -75,12 +84,17 @@ class StickyAssignor(AbstractPartitionAssignor):
         """Nothing: the listener learns the generation as well."""
 
 
-def _owned(metadata: ConsumerProtocolMemberMetadata) -> Owned:
+def owned_by(metadata: ConsumerProtocolMemberMetadata) -> Told:
+    """What a member told when it joined; nothing of a member of another kind."""
     try:
-        generation, partitions = msgspec.msgpack.decode(metadata.user_data or b"", type=tuple[int, list[int]])
+        return msgspec.msgpack.decode(metadata.user_data or b"", type=Told)
     except msgspec.DecodeError:
-        return Owned(-1, frozenset())
-    return Owned(generation, frozenset(partitions))
+        return Told()
+
+
+def _owned(metadata: ConsumerProtocolMemberMetadata) -> Owned:
+    told = owned_by(metadata)
+    return Owned(told.generation, frozenset(told.partitions))
 
 
 class GroupMembership(ConsumerRebalanceListener):
@@ -93,7 +107,7 @@ class GroupMembership(ConsumerRebalanceListener):
         self._group_instance_id = instance_id if engine.static_membership else None
         self._connection = connection
         self._listener = listener
-        self._assignor = StickyAssignor()
+        self._assignor = StickyAssignor(settings.http.advertised_url)
         self._subscription = SubscriptionState()
         # Usually the client's fetcher registers its own; without any an error of the group's could not be reported.
         self._subscription.register_fetch_waiters(set())

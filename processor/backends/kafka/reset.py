@@ -14,19 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
-from aiokafka.protocol.admin import DescribeGroupsRequest
 
 from processor.backends.kafka.admin import check
 from processor.backends.kafka.cluster import KafkaCluster
-from processor.backends.kafka.connection import (
-    COORDINATOR_MOVED,
-    TRY_AGAIN,
-    UNAUTHORIZED,
-    NotSent,
-    error_name,
-    missing_acl,
-    retries,
-)
+from processor.backends.kafka.members import group_members
 from processor.backends.kafka.reader import LATEST, list_offset
 from processor.config import APPLICATION_VERSION, Settings, declared_topology
 from processor.engine.commit import Batch, commit
@@ -39,7 +30,6 @@ from schemas.progress import FORMAT, Barrier, Reset, encode_barrier, encode_rese
 log = logging.getLogger(__name__)
 
 NAME = "reset"  # of the member and of its transactional id
-MEMBERLESS = frozenset({"Empty", "Dead"})
 STOP_FIRST = (
     "stop all instances first; one that was killed, or is a static member, counts until its session time-out is over"
 )
@@ -139,23 +129,9 @@ class StoredProgress:
 
     async def members(self) -> list[str]:
         """Client id and host of every member of the group."""
-        group = self._settings.engine.application_id
-        connection = self._cluster.store_connection
-        async for _ in retries():
-            try:
-                node = await connection.coordinator("group", group)
-                reply = await connection.send(node, DescribeGroupsRequest([group]), coordination=True)
-            except (NotSent, InDoubt):
-                await connection.refresh()
-                continue
-            [(code, _, state, _, _, members, *_)] = reply.groups
-            if code == 0:
-                return [] if state in MEMBERLESS else [f"{member[1]} at {member[2]}" for member in members]
-            if code in UNAUTHORIZED:
-                raise missing_acl(connection.kafka, "Read", f"group {group}")
-            if code not in COORDINATOR_MOVED and code not in TRY_AGAIN:
-                raise Refused(f"group {group}: {error_name(code)}")
-        raise AssertionError("retries() does not end")
+        connection, settings = self._cluster.store_connection, self._settings
+        members = await group_members(connection, settings.engine.application_id, settings.topics.state)
+        return [f"{member.client_id} at {member.host}" for member in members]
 
     async def place(self, partition: int) -> tuple[int, int, int]:
         """Next offset, and earliest and end offset of the input; changes nothing."""

@@ -1,0 +1,83 @@
+"""Who is in the consumer group, and who has which partition, as the group's coordinator tells it."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import NamedTuple
+
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
+from aiokafka.protocol.admin import DescribeGroupsRequest
+
+from processor.backends.kafka.admin import connected
+from processor.backends.kafka.connection import (
+    COORDINATOR_MOVED,
+    TRY_AGAIN,
+    UNAUTHORIZED,
+    Connection,
+    NotSent,
+    error_name,
+    missing_acl,
+    retries,
+)
+from processor.backends.kafka.group import owned_by
+from processor.config import Settings
+from processor.errors import InDoubt, Refused
+
+MEMBERLESS = frozenset({"Empty", "Dead"})
+KNOWN_S = 2.0  # an answer is used for so long
+
+
+class Member(NamedTuple):
+    """One member: client id, host, the partitions of the input that it has, and where its HTTP address is known."""
+
+    client_id: str
+    host: str
+    partitions: frozenset[int]
+    url: str | None
+
+
+async def group_members(connection: Connection, group: str, topic: str) -> list[Member]:
+    """Asks until the coordinator answers; raises `Refused` where it will not."""
+    async for _ in retries():
+        try:
+            node = await connection.coordinator("group", group)
+            reply = await connection.send(node, DescribeGroupsRequest([group]), coordination=True)
+        except (NotSent, InDoubt):
+            await connection.refresh()
+            continue
+        [(code, _, state, _, _, members, *_)] = reply.groups
+        if code == 0:
+            return [] if state in MEMBERLESS else [_member(topic, *member) for member in members]
+        if code in UNAUTHORIZED:
+            raise missing_acl(connection.kafka, "Read", f"group {group}")
+        if code not in COORDINATOR_MOVED and code not in TRY_AGAIN:
+            raise Refused(f"group {group}: {error_name(code)}")
+    raise AssertionError("retries() does not end")
+
+
+def _member(topic: str, _id: str, client_id: str, host: str, metadata: bytes, assignment: bytes) -> Member:
+    partitions: frozenset[int] = frozenset()
+    if assignment:
+        assigned = ConsumerProtocolMemberAssignment.decode(io.BytesIO(assignment)).assignment
+        partitions = frozenset(p for name, numbers in assigned if name == topic for p in numbers)
+    url = owned_by(ConsumerProtocolMemberMetadata.decode(io.BytesIO(metadata))).url if metadata else None
+    return Member(client_id, host, partitions, url)
+
+
+class Owners:
+    """Which instance has which partition, for whoever asks now and then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._members: list[Member] = []
+        self._asked_at = float("-inf")
+
+    async def owner(self, partition: int) -> Member | None:
+        """The member that has the partition, None where nobody has; raises `Unreachable` and `Refused`."""
+        if time.monotonic() - self._asked_at > KNOWN_S:
+            settings = self._settings
+            async with connected(settings, "owners") as connection:
+                self._members = await group_members(connection, settings.engine.application_id, settings.topics.state)
+            self._asked_at = time.monotonic()
+        return next((member for member in self._members if partition in member.partitions), None)

@@ -1,0 +1,167 @@
+"""Beats of worker processes, to the supervisor that shows them all; and its questions back.
+
+A UNIX socket in a folder that only this user can enter.  Frames are MessagePack behind four bytes of length, big
+endian: a worker sends beats and answers, the supervisor sends questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import IncompleteReadError, StreamReader, StreamWriter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from processor.config import Settings
+from processor.surfaces.watch.beat import Beat, SessionAnswer
+from processor.surfaces.watch.picture import Picture
+from processor.surfaces.watch.watch import Watch
+from topology.partitioning import partition_of_key
+
+BEAT_S = 0.1
+ANSWER_S = 2.5
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+AGAIN_S = 0.5
+
+Ask = Callable[[str], Awaitable[SessionAnswer]]
+
+
+class Question(Struct, tag="question"):
+    """Which session; ``number`` tells the answers apart."""
+
+    number: int
+    session_id: str
+
+
+class Told(Struct, tag="beat"):
+    """A worker's beat."""
+
+    beat: Beat
+
+
+class Answered(Struct, tag="answer"):
+    """What a worker knows."""
+
+    number: int
+    answer: SessionAnswer
+
+
+_told = msgspec.msgpack.Decoder(Told | Answered)
+_asked = msgspec.msgpack.Decoder(Question)
+
+
+def partition_of(settings: Settings, session_id: str) -> int:
+    """Where a session belongs if its producer partitions like Kafka's Java client."""
+    return partition_of_key(session_id.encode("utf-8", "surrogatepass"), settings.topics.partitions)
+
+
+async def send_beats(watch: Watch, path: Path, ask: Ask) -> None:
+    """In a worker: until cancelled. A supervisor that has gone takes its worker along, so nothing is told of it."""
+    while True:
+        with suppress(OSError, IncompleteReadError):
+            reader, writer = await asyncio.open_unix_connection(path)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    answers = group.create_task(_answer(reader, writer, ask))
+                    while not answers.done():
+                        await _send(writer, Told(watch.take()))
+                        await asyncio.wait({answers}, timeout=BEAT_S)
+            except* OSError:
+                pass
+            finally:
+                writer.close()
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _answer(reader: StreamReader, writer: StreamWriter, ask: Ask) -> None:
+    with suppress(IncompleteReadError, OSError):
+        while True:
+            question = _asked.decode(await _receive(reader))
+            await _send(writer, Answered(question.number, await ask(question.session_id)))
+
+
+async def _send(writer: StreamWriter, message: Struct) -> None:
+    data = msgspec.msgpack.encode(message)
+    writer.write(len(data).to_bytes(4, "big") + data)
+    await writer.drain()
+
+
+async def _receive(reader: StreamReader) -> bytes:
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    if size > MAX_FRAME_BYTES:
+        raise OSError(f"a frame of {size} bytes")
+    return await reader.readexactly(size)
+
+
+class Workers:
+    """In the supervisor: hears all workers and asks them. A `SessionSource`."""
+
+    def __init__(self, settings: Settings, picture: Picture) -> None:
+        self._settings = settings
+        self._picture = picture
+        self._writers: dict[str, StreamWriter] = {}
+        self._waiting: dict[int, asyncio.Future[SessionAnswer]] = {}
+        self._number = 0
+
+    async def serve(self, path: Path) -> asyncio.AbstractServer:
+        """Listen for workers; whoever calls this closes the server."""
+        return await asyncio.start_unix_server(self._hear, path)
+
+    async def _hear(self, reader: StreamReader, writer: StreamWriter) -> None:
+        instance: str | None = None
+        why = "its connection ended"
+        try:
+            while True:
+                message = _told.decode(await _receive(reader))
+                if isinstance(message, Told):
+                    instance = message.beat.instance
+                    self._writers[instance] = writer
+                    self._picture.hear(message.beat)
+                elif (waiting := self._waiting.get(message.number)) is not None and not waiting.done():
+                    waiting.set_result(message.answer)
+        except (IncompleteReadError, OSError, msgspec.DecodeError) as error:
+            why = f"its connection ended: {error}"
+        finally:
+            writer.close()
+            if instance is not None and self._writers.get(instance) is writer:
+                del self._writers[instance]
+                self._picture.lost(instance, why)
+
+    async def look_up(self, session_id: str) -> SessionAnswer:
+        """From the worker whose partition it should be in, else from whichever has it."""
+        partition = partition_of(self._settings, session_id)
+        likely = [
+            name
+            for name, known in self._picture.instances.items()
+            if known.connected and partition in known.beat.partitions
+        ]
+        others = [name for name in self._writers if name not in likely]
+        first = SessionAnswer(elsewhere=True, partition=partition)
+        for name in likely:
+            first = await self._ask(name, session_id)
+            if first.session is not None or first.unavailable is not None:
+                return first
+        for answer in await asyncio.gather(*(self._ask(name, session_id) for name in others)):
+            if answer.session is not None:
+                return answer
+        return first
+
+    async def _ask(self, instance: str, session_id: str) -> SessionAnswer:
+        writer = self._writers.get(instance)
+        if writer is None:
+            return SessionAnswer(unavailable=f"{instance} is not connected")
+        self._number += 1
+        number = self._number
+        waiting: asyncio.Future[SessionAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await _send(writer, Question(number, session_id))
+                return await waiting
+        except (TimeoutError, OSError):
+            return SessionAnswer(unavailable=f"{instance} does not answer")
+        finally:
+            del self._waiting[number]
