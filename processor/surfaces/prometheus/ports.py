@@ -1,0 +1,46 @@
+"""What the metrics are read from; any object that has this shape will do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from processor.surfaces.watch.beat import Beat
+
+
+class Worker(Protocol):
+    """One worker as the picture has it; ``heard_at`` is the time of its last beat (monotonic seconds)."""
+
+    @property
+    def beat(self) -> Beat: ...
+    @property
+    def heard_at(self) -> float: ...
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def restarts(self) -> int: ...
+
+
+class Happened(Protocol):
+    """An entry of the folds' diaries, by its name there."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def fields(self) -> dict[str, object]: ...
+
+
+class StreamCounts(Protocol):
+    """The WebSocket clients: how many there are, and what was counted since the process began."""
+
+    @property
+    def subscribers(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def left_out(self) -> int: ...
+    @property
+    def slow_closed(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
