@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import structlog
 from msgspec import Struct
 
 from processor.engine.observer import Committed, Observer
-
-_log = structlog.stdlib.get_logger("creative_feedback")
 
 
 class Report(Struct):
@@ -25,7 +22,7 @@ class Report(Struct):
 
 
 class ReportedSecond(Observer):
-    """Adds up what was committed until somebody takes it; what the folds' diaries say goes to the log at once."""
+    """Adds up what was committed until somebody takes it."""
 
     def __init__(self, instance: str) -> None:
         self._instance = instance
@@ -54,9 +51,6 @@ class ReportedSecond(Observer):
         self._commits_ms.append(round(report.seconds * 1000, 2))
         for tally in report.tallies.values():
             self._add(tally)
-        for diary in report.diaries.values():
-            for event, fields in diary:
-                _log.info(event, **fields)
 
     def _add(self, tally: Mapping[str, float]) -> None:
         for name, count in tally.items():

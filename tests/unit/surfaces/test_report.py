@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from structlog.testing import capture_logs
 
 from processor.engine.observer import Committed
 from processor.surfaces.report import Report, ReportedSecond
@@ -19,13 +18,6 @@ def test_everything_is_reported_once() -> None:
     report = second.take()
     assert report == Report("w-0", [0, 1], [0], [], [12.5, 20.0], 1, {"events": 8, "gain": 0.25})
     assert second.take() == Report("w-0", [0, 1], [0], [], [], 0, {})
-
-
-def test_diaries_are_logged_when_their_transaction_is_committed() -> None:
-    second = ReportedSecond("w-0")
-    with capture_logs() as logs:
-        second.committed(Committed(0.01, 2, {0: 2}, {}, {0: [("creative_mode_transition", {"to_mode": "exploring"})]}))
-    assert logs == [{"event": "creative_mode_transition", "log_level": "info", "to_mode": "exploring"}]
 
 
 def test_halted_and_revoked_partitions_are_not_running() -> None:
