@@ -17,8 +17,8 @@ from tests.faults.points import POINTS
 
 SEED = 4
 
-KILLS, ZOMBIES, BROKER_FAULTS, DOUBTS = 104, 10, 10, 40
-EACH_POINT = 3
+KILLS, ZOMBIES, BROKER_FAULTS, DOUBTS = 64, 10, 10, 24
+EACH_POINT = 2
 # What may happen to one node of three; `test_three_nodes.py` has what happens to several.
 SINGLE_NODE = {
     "isolate coordinator",
@@ -62,7 +62,7 @@ def played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Slice:
 
 
 @pytest.mark.timeout(900)
-async def test_a_hundred_kills_leave_no_trace(kafka: EmbeddedKafka, played: Slice) -> None:
+async def test_sixty_four_kills_leave_no_trace(kafka: EmbeddedKafka, played: Slice) -> None:
     tally = await played(kafka, "kills", KILLS)
 
     assert tally.count("kill") == KILLS
@@ -87,7 +87,7 @@ async def test_ten_faults_of_brokers_leave_no_trace(three_nodes: EmbeddedKafka, 
 
 
 @pytest.mark.timeout(400)
-async def test_forty_doubts_leave_no_trace(kafka: EmbeddedKafka, played: Slice) -> None:
+async def test_two_dozen_doubts_leave_no_trace(kafka: EmbeddedKafka, played: Slice) -> None:
     tally = await played(kafka, "doubts", DOUBTS)
 
     assert tally.count("doubt") == DOUBTS

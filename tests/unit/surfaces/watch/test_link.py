@@ -1,0 +1,118 @@
+"""Beats and questions between workers and their supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from processor.config import Settings
+from processor.surfaces.watch.beat import SessionAnswer
+from processor.surfaces.watch.link import Ask, Workers, partition_of, send_beats
+from processor.surfaces.watch.picture import Picture
+from processor.surfaces.watch.watch import Watch
+
+SETTINGS = Settings()
+
+
+async def until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110  # what is awaited tells nobody
+        await asyncio.sleep(0.01)
+
+
+def having(*sessions: str) -> Ask:
+    async def ask(session_id: str) -> SessionAnswer:
+        return SessionAnswer({"session_id": session_id} if session_id in sessions else None)
+
+    return ask
+
+
+@asynccontextmanager
+async def connected(path: Path, workers: dict[Watch, Ask]) -> AsyncIterator[tuple[Picture, Workers]]:
+    picture = Picture(SETTINGS)
+    source = Workers(SETTINGS, picture)
+    server = await source.serve(path)
+    sending = [asyncio.create_task(send_beats(watch, path, ask)) for watch, ask in workers.items()]
+    try:
+        await until(lambda: len(picture.instances) == len(workers))
+        yield picture, source
+    finally:
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        server.close()
+
+
+def watch(name: str, *partitions: int) -> Watch:
+    made = Watch(name)
+    made.assigned(frozenset(partitions), 1)
+    return made
+
+
+async def test_the_supervisor_hears_every_worker_and_when_one_goes(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    picture = Picture(SETTINGS)
+    server = await Workers(SETTINGS, picture).serve(path)
+    tasks = [asyncio.create_task(send_beats(watch(name), path, having())) for name in "ab"]
+    await until(lambda: set(picture.instances) == {"a", "b"})
+    tasks[0].cancel()
+    await until(lambda: not picture.instances["a"].connected)
+    assert picture.instances["b"].connected
+    assert "connection ended" in (picture.instances["a"].why or "")
+    tasks[1].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    server.close()
+
+
+async def test_a_session_is_asked_for_where_its_partition_is_else_everywhere(tmp_path: Path) -> None:
+    home = partition_of(SETTINGS, "s")
+    asked: list[str] = []
+
+    async def owner(session_id: str) -> SessionAnswer:
+        asked.append("owner")
+        return SessionAnswer({"session_id": session_id} if session_id == "s" else None)
+
+    async def other(session_id: str) -> SessionAnswer:
+        asked.append("other")
+        return SessionAnswer({"session_id": session_id} if session_id == "odd" else None)
+
+    async with connected(tmp_path / "s", {watch("a", home): owner, watch("b", home + 1): other}) as (_, source):
+        assert (await source.look_up("s")).session == {"session_id": "s"}
+        assert asked == ["owner"]
+        assert (await source.look_up("odd")).session == {"session_id": "odd"}
+
+
+async def test_a_session_that_nobody_has_is_nobodys_where_its_partition_is_here_else_elsewhere(tmp_path: Path) -> None:
+    home = partition_of(SETTINGS, "s")
+    async with connected(tmp_path / "s", {watch("a", home): having()}) as (_, source):
+        assert await source.look_up("s") == SessionAnswer()
+        away = next(name for name in "tuvwxyz" if partition_of(SETTINGS, name) != home)
+        assert await source.look_up(away) == SessionAnswer(elsewhere=True, partition=partition_of(SETTINGS, away))
+
+
+async def test_a_worker_that_does_not_answer_makes_the_session_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.surfaces.watch.link.ANSWER_S", 0.1)
+
+    async def never(_: str) -> SessionAnswer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    home = partition_of(SETTINGS, "s")
+    async with connected(tmp_path / "s", {watch("a", home): never}) as (_, source):
+        assert (await source.look_up("s")).unavailable == "a does not answer"
+
+
+async def test_a_frame_that_makes_no_sense_ends_its_connection_only(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    async with connected(path, {watch("a", 0): having()}) as (picture, _):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write((5).to_bytes(4, "big") + b"hello")
+        assert await reader.read() == b""
+        writer.close()
+        before = picture.instances["a"].beat.sequence
+        await until(lambda: picture.instances["a"].beat.sequence > before)

@@ -1,0 +1,163 @@
+"""What a worker tells about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from processor.engine.observer import Committed
+from processor.surfaces.watch.beat import Beat
+from processor.surfaces.watch.watch import MAX_HAPPENED, MAX_METRICS, Watch
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """With partitions 0 and 1 running."""
+    watch = Watch("i")
+    watch.epoch_opened()
+    watch.assigned(frozenset({0, 1}), 7)
+    watch.running(0, 10, False, 0.5, {"gain": 1.0})
+    watch.running(1, 20, True, 0.0, {"gain": 2.0})
+    watch.take()
+    return watch
+
+
+def commit(
+    watch: Watch,
+    positions: Mapping[int, int],
+    *,
+    metrics: int = 0,
+    happened: int = 0,
+    first_ms: int | None = None,
+) -> None:
+    [partition] = positions
+    first = int(time.time() * 1000) if first_ms is None else first_ms
+    watch.committed(
+        Committed(
+            0.01,
+            3,
+            positions,
+            {partition: {"events": 3}},
+            {partition: [("k", {"session": str(n)}) for n in range(happened)]},
+            {partition: {"gain": 5.0}},
+            {partition: (first, first)},
+            {partition: [b"%d" % n for n in range(metrics)]},
+        )
+    )
+
+
+def test_a_beat_has_what_there_was_since_the_last_one_and_how_things_stand(watch: Watch) -> None:
+    commit(watch, {0: 13}, metrics=2, happened=1)
+    commit(watch, {0: 16})
+    beat = watch.take()
+    assert (beat.instance, beat.sequence, beat.phase, beat.generation) == ("i", 1, "working", 7)
+    assert beat.tally == {"events": 6}
+    assert (beat.commits_s, beat.batches) == ([0.01, 0.01], [3, 3])
+    assert beat.metrics == [b"0", b"1"]
+    assert beat.happened == [("k", {"session": "0"})]
+    assert [(p, part.phase, part.position, part.figures) for p, part in beat.partitions.items()] == [
+        (0, "running", 16, {"gain": 5.0}),
+        (1, "running", 20, {"gain": 2.0}),
+    ]
+    later = watch.take()
+    assert (later.sequence, later.tally, later.metrics, later.happened) == (2, {}, [], [])
+    assert later.partitions[0].position == 16
+
+
+def test_latency_is_the_age_of_a_transactions_first_record(watch: Watch) -> None:
+    commit(watch, {0: 13}, first_ms=int(time.time() * 1000) - 2_000)
+    commit(watch, {0: 14}, first_ms=-1)
+    [latency_s] = watch.take().latencies_s
+    assert 2.0 <= latency_s < 3.0
+
+
+def test_what_nobody_takes_is_thinned_and_counted_but_no_count_is_lost(watch: Watch) -> None:
+    for position in range(100):
+        commit(watch, {0: position}, metrics=300, happened=300)
+    beat = watch.take()
+    assert beat.tally == {"events": 300}
+    assert MAX_METRICS / 2 <= len(beat.metrics) <= MAX_METRICS
+    assert len(beat.metrics) + beat.metrics_left_out == 30_000
+    assert len(beat.happened) == MAX_HAPPENED
+    assert beat.happened_left_out == 30_000 - MAX_HAPPENED
+
+
+def test_lag_and_age_are_of_the_running_partitions_and_one_that_is_missing_there_restores(watch: Watch) -> None:
+    commit(watch, {0: 13}, first_ms=int(time.time() * 1000) - 5_000)
+    watch.standing({0: 3.0}, {0: 4})
+    parts = watch.take().partitions
+    assert (parts[0].lag, parts[0].standing_s, parts[0].phase) == (4, 3.0, "running")
+    assert 5.0 <= parts[0].lag_s < 6.0
+    assert (parts[1].lag, parts[1].phase) == (0, "restoring")
+
+
+def test_a_doubt_lasts_until_a_commit(watch: Watch) -> None:
+    watch.doubted("no answer")
+    watch.epoch_opened()
+    watch.doubted("no answer again")
+    beat = watch.take()
+    assert (beat.phase, beat.doubt, beat.doubts) == ("recovering", "no answer again", 2)
+    commit(watch, {0: 13})
+    beat = watch.take()
+    assert (beat.phase, beat.doubt, beat.doubt_s) == ("working", None, 0.0)
+
+
+def test_a_doubt_ends_with_the_partitions_it_was_about(watch: Watch) -> None:
+    watch.doubted("fenced")
+    watch.revoked(frozenset({0, 1}))
+    beat = watch.take()
+    assert (beat.phase, beat.doubt, beat.partitions) == ("working", None, {})
+
+
+def test_a_halted_partition_says_why(watch: Watch) -> None:
+    watch.halted(1, "no such state")
+    part = watch.take().partitions[1]
+    assert (part.phase, part.cause) == ("halted", "no such state")
+
+
+def test_a_restore_that_waits_says_where(watch: Watch) -> None:
+    watch.restoring(1, 40, 44)
+    part = watch.take().partitions[1]
+    assert (part.phase, part.waiting) == ("restoring", (40, 44))
+    watch.running(1, 21, False, 1.0, {})
+    part = watch.take().partitions[1]
+    assert (part.phase, part.waiting, part.position) == ("running", None, 21)
+
+
+async def test_a_stalled_event_loop_is_told_with_the_line_that_holds_it_up() -> None:
+    watch = Watch("i")
+    turning = asyncio.create_task(watch.turn())
+    await asyncio.sleep(0)
+    beats: list[Beat] = []
+
+    def look() -> None:
+        while not beats or beats[-1].stalled_where is None:
+            beats.append(watch.take())
+            time.sleep(0.05)
+
+    looking = asyncio.get_running_loop().run_in_executor(None, look)
+    time.sleep(1.6)  # noqa: ASYNC251  # this is the stall
+    await looking
+    turning.cancel()
+    assert beats[0].stalled_s == 0.0
+    assert beats[-1].stalled_s >= 1.0
+    assert beats[-1].stalled_where is not None
+    assert "test_watch.py" in beats[-1].stalled_where
+    assert "in test_a_stalled_event_loop" in beats[-1].stalled_where
+
+
+async def test_waiting_for_a_commit_ends_with_it_or_with_the_partition(watch: Watch) -> None:
+    waiting = asyncio.create_task(watch.past(0, 12, 10.0))
+    other = asyncio.create_task(watch.past(1, 25, 10.0))
+    await asyncio.sleep(0)
+    commit(watch, {0: 12})
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    commit(watch, {0: 13})
+    assert await waiting
+    watch.revoked(frozenset({1}))
+    assert not await other
+    assert not await watch.past(0, 13, 0.01)
