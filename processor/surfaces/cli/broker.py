@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+import time
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -13,10 +13,10 @@ import typer
 from processor.errors import ConfigError, Unreachable
 from processor.surfaces.cli.fetching import fetch_progress
 from processor.surfaces.cli.options import Json
-from processor.surfaces.cli.signals import terminated_like_interrupted
+from processor.surfaces.cli.signals import noted_signals, terminated_like_interrupted
 from processor.surfaces.ports import Broker, Kafka
 
-_LOOK_INTERVAL_S = 0.5
+_LOOK_INTERVAL_S = 0.1
 
 broker_app = typer.Typer(
     name="broker", help="Apache Kafka on this machine, without Docker or Java.", no_args_is_help=True
@@ -89,13 +89,12 @@ def _properties(overrides: list[str]) -> dict[str, str]:
 
 def _serve(kafka: Broker, folder: Path | None, as_json: bool) -> None:
     """Returns at the first signal; raises `Unreachable` when the broker ends by itself."""
-    never = threading.Event()
-    try:
+    with noted_signals() as told:
         _announce(kafka, folder, as_json)
         while kafka.alive:
-            never.wait(_LOOK_INTERVAL_S)
-    except KeyboardInterrupt:
-        return
+            if told:
+                return
+            time.sleep(_LOOK_INTERVAL_S)
     raise Unreachable(f"{kafka.kind} at {kafka.bootstrap_servers} ended by itself: its server.log tells why")
 
 

@@ -39,6 +39,25 @@ def stop_on_signals(stop: asyncio.Event, second: Callable[[], None] | None = Non
 
 
 @contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM go into the list while the context lasts, and interrupt nothing.
+
+    An exception out of a handler may come up where nobody hears it, in a destructor for one.
+    """
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    before = {number: signal.signal(number, note) for number in STOP_SIGNALS}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM as Ctrl-C: either unwinds what is open, and a second one while stopping ends at once."""
 
