@@ -37,6 +37,9 @@ class Observer:
     wants_metrics = False
     wants_traced = False
 
+    def committing(self) -> None:
+        """A transaction begins; `committed` or `doubted` follows."""
+
     def committed(self, report: Committed) -> None:
         """A transaction was answered with success."""
 
@@ -45,6 +48,9 @@ class Observer:
 
     def doubted(self, cause: str) -> None:
         """A transaction failed or its fate is unknown; a new epoch follows."""
+
+    def settled(self) -> None:
+        """After a doubt there is nothing left to commit: no success follows for now, and none is missing."""
 
     def assigned(self, partitions: frozenset[int], generation: int) -> None:
         """The group gave this instance its partitions."""
@@ -59,8 +65,8 @@ class Observer:
         """A partition works, from this input offset on; kept: without a restore. ``figures`` are its fold's."""
 
     def standing(self, ages: Mapping[int, float], lags: Mapping[int, int]) -> None:
-        """About once a second: seconds since the last progress, of every partition that has lag, and of every running
-        partition the records between its position and the last stable offset."""
+        """About twice a second: seconds since the last progress, of every partition that has lag or does not know it,
+        and of every running partition the records between its position and the last stable offset, as last known."""
 
     def halted(self, partition: int, cause: str) -> None:
         """A partition cannot go on."""

@@ -144,8 +144,11 @@ class Input(Protocol):
     def take(self, max_records: int, only: int | None = None) -> list[Fetched]:
         """Whatever is here now, fairly over the partitions (or of ``only`` one); raises `InputLost`."""
 
-    def lag(self, partition: int) -> int:
-        """Records between the position and the last stable offset (0 while unknown)."""
+    def lag(self, partition: int) -> int | None:
+        """Records between the position and the last stable offset; None before the first answer since `seek`."""
+
+    def silence_s(self, partition: int) -> float:
+        """For how long nobody has answered what is asked for the partition; 0 while nothing has to be asked."""
 
 
 class Membership(Protocol):

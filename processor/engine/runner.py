@@ -160,6 +160,7 @@ class Runner:
             await self._adopt(reader)
             return
         self._collect_restores(reader)
+        self._settle(reader)
         self._standing.check(self._loop.time(), self._tasks, reader)
         worked = self._compute(reader)
         delay_s = self._maybe_commit()
@@ -285,6 +286,7 @@ class Runner:
                 # Nothing was sent, and the revocation has dropped its tasks.
                 log.info("dropped a batch of %d records: its assignment ended", batch.records)
                 return
+            self._observer.committing()
             await commit(batch, self._tuning.transaction_timeout_s)
         except Fenced as fenced:
             if batch.token is self._token:
@@ -361,6 +363,15 @@ class Runner:
                 reader.forget(task.partition)
                 if self._token is not None:
                     self._start_restore(task)
+
+    def _settle(self, reader: Input) -> None:
+        """Time in which there is nothing to commit is no time without success."""
+        if self._doubts_since is None or self._pending is not None or self._inflight is not None or self._restores:
+            return
+        working = [task.partition for task in self._tasks.values() if task.state is TaskState.RUNNING]
+        if all(reader.lag(partition) == 0 for partition in working):
+            self._doubts_since = None
+            self._observer.settled()
 
     # Assignments ---------------------------------------------------------------------------------------------
 

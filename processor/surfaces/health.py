@@ -182,7 +182,7 @@ class _Look:
                 )
                 yield self._deadly("producer_dead", message, beat.doubt_s)
             elif beat.phase != "starting":
-                message = f"takes a new transactional producer after: {beat.doubt}; wait"
+                message = f"no transaction has succeeded for {beat.doubt_s:.1f} s: {beat.doubt}; wait, it is tried anew"
                 yield self._told("recovering", message, beat.doubt_s)
 
     def _partition(self, partition: int, beat: PartitionBeat) -> Iterator[_Finding]:
@@ -204,8 +204,9 @@ class _Look:
         elif beat.phase in ("assigned", "restoring"):
             yield self._told("restoring", f"reads its state from {log}: wait", beat.since_s, name)
         elif beat.standing_s > self._told_s and self._beat.phase in ("working", "recovering"):
+            why = f"with {beat.lag} records to read" if beat.lag else "and its leader answers no fetch"
             message = (
-                f"stands at offset {beat.position} for {beat.standing_s:.0f} s with {beat.lag} records to read: "
+                f"stands at offset {beat.position} for {beat.standing_s:.0f} s {why}: "
                 "start again; if it stays, look at the brokers"
             )
             yield self._standing("partition_stuck", message, beat.standing_s, name)

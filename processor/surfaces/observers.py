@@ -15,6 +15,10 @@ class Observers(Observer):
         self.wants_metrics = any(observer.wants_metrics for observer in observers)
         self.wants_traced = any(observer.wants_traced for observer in observers)
 
+    def committing(self) -> None:
+        for observer in self._all:
+            observer.committing()
+
     def committed(self, report: Committed) -> None:
         for observer in self._all:
             observer.committed(report)
@@ -26,6 +30,10 @@ class Observers(Observer):
     def doubted(self, cause: str) -> None:
         for observer in self._all:
             observer.doubted(cause)
+
+    def settled(self) -> None:
+        for observer in self._all:
+            observer.settled()
 
     def assigned(self, partitions: frozenset[int], generation: int) -> None:
         for observer in self._all:
@@ -39,9 +47,7 @@ class Observers(Observer):
         for observer in self._all:
             observer.restoring(partition, position, barrier)
 
-    def running(
-        self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]
-    ) -> None:
+    def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
         for observer in self._all:
             observer.running(partition, position, kept, seconds, figures)
 

@@ -191,11 +191,14 @@ class ModelInput:
                 taken.append(Fetched(partition, cast("list[InputRecord]", records), behind))
         return taken
 
-    def lag(self, partition: int) -> int:
+    def lag(self, partition: int) -> int | None:
         position = self._positions.get(partition)
         if position is None:
-            return 0
+            return None
         return max(0, self._broker.bounds(self._process, self._broker.logs[INPUT, partition]).last_stable - position)
+
+    def silence_s(self, partition: int) -> float:
+        return 0.0  # it looks into the log itself
 
     def _arrived(self) -> None:
         if not self._process.killed:

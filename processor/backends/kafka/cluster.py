@@ -38,6 +38,7 @@ class KafkaInput:
         self.seek = self._reader.seek
         self.forget = self._reader.forget
         self.lag = self._reader.lag
+        self.silence_s = self._reader.silence_s
 
     def take(self, max_records: int, only: int | None = None) -> list[Fetched]:
         """What is here; raises `InputLost` for a partition that cannot be read on."""

@@ -128,6 +128,7 @@ class Reader:
         self._lost = lost
         self._moved = moved
         self._cursors: dict[int, _Cursor] = {}
+        self._heard: dict[int, float] = {}  # when a leader last answered, by partition
         self._serial = 0
         self._busy: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
@@ -140,20 +141,29 @@ class Reader:
         """Read the partition from this offset on."""
         self._serial += 1
         self._cursors[partition] = _Cursor(offset, self._serial)
+        self._heard.setdefault(partition, asyncio.get_running_loop().time())
         self._changed.set()
 
     def forget(self, partition: int) -> None:
         """Stop reading the partition and drop what was fetched."""
         self._cursors.pop(partition, None)
+        self._heard.pop(partition, None)
 
     def position(self, partition: int) -> int:
         """The next offset to hand over."""
         return self._cursors[partition].position
 
-    def lag(self, partition: int) -> int:
-        """Records up to the last stable offset, 0 while unknown."""
+    def lag(self, partition: int) -> int | None:
+        """Records up to the last stable offset, None while unknown."""
         cursor = self._cursors.get(partition)
-        return max(0, cursor.last_stable - cursor.position) if cursor is not None else 0
+        return None if cursor is None or cursor.last_stable < 0 else max(0, cursor.last_stable - cursor.position)
+
+    def silence_s(self, partition: int) -> float:
+        """Since the last good answer for the partition, from any `seek` on; 0 while fetched records wait."""
+        cursor = self._cursors.get(partition)
+        if cursor is None or cursor.chunks:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._heard[partition]
 
     def take(self, max_records: int, only: int | None = None) -> list[tuple[int, list[Any], int]]:
         """(partition, records, position behind them) of what is here, beginning with another partition each time."""
@@ -288,6 +298,7 @@ class Reader:
         if code:
             raise Refused(f"fetch of {self._topic}-{partition}: {error_name(code)}")
         cursor.last_stable = last_stable
+        self._heard[partition] = asyncio.get_running_loop().time()
         aborted, data = rest[1] if len(rest) > 3 else rest[-2], rest[-1] or b""
         if not data:
             return False

@@ -22,6 +22,7 @@ from processor.surfaces.watch.beat import Beat, PartitionBeat, Phase
 
 TURN_S = 0.1  # the event loop says so often that it turns
 STALL_S = 1.0  # not having turned for so long is worth a line of code
+SLOW_COMMIT_S = 2.0  # not having been answered for so long puts a transaction in doubt before its time-out does
 SLOW_START_S = 5.0  # to get a transactional producer usually takes milliseconds
 MAX_METRICS = 2_000  # in one beat
 MAX_HAPPENED = 2_000
@@ -72,6 +73,7 @@ class Watch(Observer):
         self._epoch_opened = False
         self._doubt: str | None = None
         self._doubt_since = time.monotonic()
+        self._committing_since: float | None = None
         self._error: str | None = None
         self._thread_id = threading.get_ident()
         self._turned = time.monotonic()
@@ -101,9 +103,13 @@ class Watch(Observer):
         """The engine has ended, with this error."""
         self._phase, self._error = "ended", error
 
+    def committing(self) -> None:
+        self._committing_since = time.monotonic()
+
     def committed(self, report: Committed) -> None:
         now = time.time()
         with self._lock:
+            self._committing_since = None
             moment = self._moment
             moment.commits_s.append(report.seconds)
             moment.batches.append(report.records)
@@ -135,10 +141,14 @@ class Watch(Observer):
         with self._lock:
             self._moment.doubts += 1
             if self._doubt is None:
-                self._doubt_since = time.monotonic()
-            self._doubt = cause
+                self._doubt_since = self._committing_since or time.monotonic()
+            self._doubt, self._committing_since = cause, None
             if self._phase == "working":
                 self._phase = "recovering"
+
+    def settled(self) -> None:
+        with self._lock:
+            self._settled()
 
     def assigned(self, partitions: frozenset[int], generation: int) -> None:
         now = time.monotonic()
@@ -183,6 +193,8 @@ class Watch(Observer):
     def halted(self, partition: int, cause: str) -> None:
         with self._lock:
             if (seen := self._partitions.get(partition)) is not None:
+                if seen.beat.phase != "running":
+                    seen.beat.position = -1  # its restore failed: where it would go on, nobody knows
                 self._enter(seen, "halted")
                 seen.beat.cause = cause
                 seen.beat.waiting = None
@@ -236,6 +248,9 @@ class Watch(Observer):
         with self._lock:
             moment, self._moment = self._moment, Moment()
             doubt, doubt_s = self._doubt, now - self._doubt_since
+            committing_s = 0.0 if self._committing_since is None else now - self._committing_since
+            if doubt is None and committing_s > SLOW_COMMIT_S:
+                doubt, doubt_s = "a transaction is not answered", committing_s
             if not self._epoch_opened and self._phase == "starting" and wall - self._began > SLOW_START_S:
                 doubt, doubt_s = "no transactional producer yet", wall - self._began
             sequence, self._sequence = self._sequence, self._sequence + 1

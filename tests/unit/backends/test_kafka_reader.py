@@ -18,6 +18,7 @@ from processor.config import KafkaConfig
 
 TOPIC = "tori.state"
 CODECS = [0, 1, 2, 3, 4]
+NOT_LEADER = 6
 
 
 class Replies:
@@ -222,3 +223,30 @@ async def test_who_got_records_is_asked_for_last() -> None:
             assert [await cluster.requests.get() for _ in range(2)] == [[0, 1, 2], [1, 2, 0]]
     finally:
         await reading.close()
+
+
+async def test_silence_counts_from_the_last_good_answer_over_every_seek(reader: Reading) -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert reader.lag(0) is None
+    assert reader.silence_s(0) < 1.0
+    reader._heard[0] = began - 100.0
+    reader.seek(0, 7)
+    assert reader.silence_s(0) >= 100.0
+    reader.hear(None)
+    assert (reader.lag(0), reader.silence_s(0) < 1.0) == (100 - 7, True)
+    reader.seek(0, 7)
+    assert reader.lag(0) is None
+    reader.forget(0)
+    assert (reader.lag(0), reader.silence_s(0)) == (None, 0.0)
+
+
+async def test_a_refused_fetch_is_no_answer_and_records_that_wait_are_no_silence(reader: Reading) -> None:
+    reader._heard[0] -= 100.0
+    assert reader._received(0, NOT_LEADER, -1, [-1, [], -1, None])
+    assert reader.silence_s(0) >= 100.0
+    reader.hear(batch(5, [(b"k", b"v", [])]))
+    reader._heard[0] -= 100.0
+    assert reader.silence_s(0) == 0.0
+    reader.take(1)
+    assert reader.silence_s(0) >= 100.0

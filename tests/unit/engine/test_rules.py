@@ -625,6 +625,36 @@ async def test_without_any_success_for_the_stuck_time_out_the_instance_ends() ->
 
 
 @in_virtual_time
+async def test_two_doubts_of_what_was_committed_long_apart_end_no_instance() -> None:
+    """Nothing is left to commit after the first one, so that no success can follow."""
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    settled: list[float] = []
+    instance.seen.settled = lambda: settled.append(stage.broker.loop.time())  # type: ignore[method-assign]
+    for number in range(2):
+        stage.fates["end"] = [Fate.UNANSWERED]
+        stage.feed(0, [number])
+        await stage.settled()
+        await asyncio.sleep(60)
+    assert not instance.main.done()
+    assert len(settled) == 2
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_doubt_is_not_settled_while_there_is_something_to_read() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    instance.seen.settled = lambda: pytest.fail("settled, with records to read")  # type: ignore[method-assign]
+    stage.fates["end"] = [Fate.LOST] * 3
+    stage.feed(0, [0])
+    await stage.settled()
+    stage.close(instance)
+
+
+@in_virtual_time
 async def test_two_doubts_long_apart_with_nothing_to_do_between_end_no_instance() -> None:
     stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
     zombie = stage.start("i0")
@@ -684,11 +714,16 @@ async def test_stream_time_survives_a_restart() -> None:
 # R13 -----------------------------------------------------------------------------------------------------------
 
 
-def deaf(instance: Instance, until_sought: bool) -> None:
-    """The instance's reader hands over nothing any more (until it is sought again)."""
+def reader_of(instance: Instance) -> ModelInput:
     assert instance.runner is not None
     reader = instance.runner._input
     assert isinstance(reader, ModelInput)
+    return reader
+
+
+def deaf(instance: Instance, until_sought: bool) -> None:
+    """The instance's reader hands over nothing any more (until it is sought again)."""
+    reader = reader_of(instance)
     take, seek = reader.take, reader.seek
     reader.take = lambda max_records, only=None: []  # type: ignore[method-assign]
 
@@ -706,14 +741,60 @@ async def test_a_partition_that_stands_with_lag_is_read_anew() -> None:
     instance = stage.start()
     await stage.until(lambda: running(instance, 0))
     deaf(instance, until_sought=True)
-    ages: list[dict[int, float]] = []
-    instance.seen.standing = ages.append  # type: ignore[assignment, method-assign]
+    told: list[dict[int, float]] = []
+    instance.seen.standing = lambda ages, lags: told.append(dict(ages))  # type: ignore[method-assign]
     stage.feed(0, range(5))
     await stage.settled()
-    assert max(age[0] for age in ages if age) == pytest.approx(10.0, abs=2.0)
+    assert max(ages[0] for ages in told if ages) == pytest.approx(10.0, abs=2.0)
     await asyncio.sleep(3)
-    assert ages[-1] == {}
+    assert told[-1] == {}
     stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_partition_whose_leader_is_silent_stands_and_ends_nothing() -> None:
+    """How much there is to read is not known: it may be nothing, and a new process would hear as little."""
+    stage = Stage(2, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0, 1))
+    told: list[tuple[dict[int, float], dict[int, int]]] = []
+    instance.seen.standing = lambda ages, lags: told.append((dict(ages), dict(lags)))  # type: ignore[method-assign]
+    reader = reader_of(instance)
+    began = stage.broker.loop.time()
+
+    def silence_s(partition: int) -> float:
+        return stage.broker.loop.time() - began if partition == 1 else 0.0
+
+    reader.silence_s = silence_s  # type: ignore[method-assign]
+    await asyncio.sleep(60)
+    ages, lags = told[-1]
+    assert ages == {1: pytest.approx(60.0, abs=3.0)}
+    assert lags == {0: 0, 1: 0}
+    assert not instance.main.done()
+    began = stage.broker.loop.time()
+    await asyncio.sleep(1)
+    assert told[-1] == ({}, {0: 0, 1: 0})
+    stage.close(instance)
+
+
+@in_virtual_time
+async def test_a_partition_that_is_read_anew_and_not_answered_stands_on() -> None:
+    stage = Stage(1, tuning=tuned(stuck_timeout_s=20.0))
+    instance = stage.start()
+    await stage.until(lambda: running(instance, 0))
+    deaf(instance, until_sought=False)
+    reader = reader_of(instance)
+    seek = reader.seek
+
+    def unanswered(partition: int, offset: int) -> None:
+        seek(partition, offset)
+        reader.lag = lambda partition: None  # type: ignore[method-assign]
+
+    reader.seek = unanswered  # type: ignore[method-assign]
+    stage.feed(0, range(5))
+    ended = await stage.end_of(instance, 60)
+    assert isinstance(ended, Stuck)
+    assert "5 records to read" in str(ended)
 
 
 @in_virtual_time

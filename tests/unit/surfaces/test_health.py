@@ -122,6 +122,11 @@ def test_a_stuck_partition_says_where_it_stands() -> None:
     assert message.startswith("tori.state-3: stands at offset 120 for 11 s with 34 records to read: start again")
 
 
+def test_a_partition_whose_leader_is_silent_stands_without_known_lag() -> None:
+    message = only(health(beat(partitions={3: running(standing_s=11.0)}))).message
+    assert message.startswith("tori.state-3: stands at offset 120 for 11 s and its leader answers no fetch: ")
+
+
 def test_one_stuck_partition_among_several_workers_fails_all_of_them() -> None:
     """One address stands for all: whoever asks it may start all of them again."""
     judged = health(beat("w-0"), beat("w-1", partitions={2: running(lag=1, standing_s=11.0)}))

@@ -105,6 +105,35 @@ def test_a_doubt_lasts_until_a_commit(watch: Watch) -> None:
     assert (beat.phase, beat.doubt, beat.doubt_s) == ("working", None, 0.0)
 
 
+def test_a_doubt_ends_where_nothing_is_left_to_commit(watch: Watch) -> None:
+    watch.doubted("no answer")
+    watch.settled()
+    beat = watch.take()
+    assert (beat.phase, beat.doubt) == ("working", None)
+
+
+def test_a_transaction_that_is_not_answered_is_a_doubt_from_its_beginning(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch.committing()
+    now += 1.0
+    assert watch.take().doubt is None
+    now += 2.0
+    beat = watch.take()
+    assert beat.doubt == "a transaction is not answered"
+    assert beat.doubt_s == pytest.approx(3.0)
+    watch.doubted("EndTxn: no reply")
+    now += 1.0
+    beat = watch.take()
+    assert beat.doubt == "EndTxn: no reply"
+    assert beat.doubt_s == pytest.approx(4.0)
+    commit(watch, {0: 13})
+    now += 60.0
+    assert watch.take().doubt is None
+
+
 def test_a_doubt_ends_with_the_partitions_it_was_about(watch: Watch) -> None:
     watch.doubted("fenced")
     watch.revoked(frozenset({0, 1}))
@@ -115,7 +144,14 @@ def test_a_doubt_ends_with_the_partitions_it_was_about(watch: Watch) -> None:
 def test_a_halted_partition_says_why(watch: Watch) -> None:
     watch.halted(1, "no such state")
     part = watch.take().partitions[1]
-    assert (part.phase, part.cause) == ("halted", "no such state")
+    assert (part.phase, part.cause, part.position) == ("halted", "no such state", 20)
+
+
+def test_a_failed_restore_leaves_no_position(watch: Watch) -> None:
+    watch.standing({}, {0: 0})
+    watch.halted(1, "no progress record")
+    part = watch.take().partitions[1]
+    assert (part.phase, part.cause, part.position) == ("halted", "no progress record", -1)
 
 
 def test_a_restore_that_waits_says_where(watch: Watch) -> None:
