@@ -63,7 +63,7 @@ class AddingUp:
     def __init__(self, settings: Settings) -> None:
         profiles = [*BUILT_IN_PROFILES, *settings.profiles.custom]
         self.counters: dict[Declared, Series] = {metric: {(): 0.0} for metric in PLAIN.values()}
-        self.counters[names.REBALANCES] = {(): 0.0}
+        self.counters[names.REBALANCES] = {}
         self.counters[names.STALLED] = {}
         for metric, values in (
             (names.EXPLORATIONS, profiles),
@@ -86,7 +86,7 @@ class AddingUp:
         self._tally(beat.tally)
         self._count(names.TRANSACTIONS, len(beat.commits_s), "committed")
         self._count(names.TRANSACTIONS, beat.doubts, "in_doubt")
-        self._count(names.REBALANCES, beat.rebalances)
+        self._count(names.REBALANCES, beat.rebalances, beat.instance)
         self._count(names.LEFT_OUT, beat.metrics_left_out, "metrics")
         self._count(names.LEFT_OUT, beat.happened_left_out, "happenings")
         self.histograms[names.COMMIT].add(beat.commits_s)

@@ -192,7 +192,7 @@ RESTORE_BARRIER = Declared(
     ("partition",),
 )
 REBALANCES = Declared(
-    "creative_feedback_rebalances_total", "counter", "Assignments heard by the workers of this process"
+    "creative_feedback_rebalances_total", "counter", "Assignments that the group gave a worker", ("worker",)
 )
 
 # Sessions and learning -----------------------------------------------------------------------------------------------
