@@ -1,0 +1,140 @@
+"""Traces of what was committed: a span for the transaction, and one for each event whose producer is sampled.
+
+1. Only what a producer sampled is traced, so that a trace is whole or not there; the sampler of the environment can
+   take away from that, not add (`test_an_unsampled_parent_gives_nothing`).
+2. The events' spans are children of their producers' and linked to the transaction's; the transaction's has links
+   back to the producers. What reads an action continues the producer's trace, not a span of ours: see
+   ``processor.loop.partition`` for the reason.
+3. Spans are made after the commit, so many a second at most, and sent by a thread: how a collector fares does not
+   matter to the processor (`test_a_collector_that_is_gone_costs_nothing_but_its_spans`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, set_span_in_context
+from opentelemetry.util.types import AttributeValue
+
+from processor.config import APPLICATION_VERSION, Settings
+from processor.engine.observer import Committed, Observer
+from processor.engine.ports import InputRecord
+from processor.surfaces.tracing_context import sampled_context
+
+MAX_LINKS: Final = 128  # what the SDK keeps of one span by default
+
+_log = logging.getLogger(__name__)
+
+Sampled = tuple[int, InputRecord, SpanContext]  # partition, record, the producer's span
+
+
+class Tracing(Observer):
+    """Makes spans of committed transactions. Needs the SDK's provider, with a processor that does not block."""
+
+    wants_traced = True
+
+    def __init__(
+        self,
+        settings: Settings,
+        provider: TracerProvider,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("creative-feedback", APPLICATION_VERSION)
+        self._names_sessions = settings.tracing.session_ids
+        self._spans_per_s = settings.tracing.max_spans_per_s
+        self._clock = clock
+        self._now_ns = now_ns
+        self._room = float(self._spans_per_s)
+        self._filled_at = clock()
+        topic = settings.topics.state
+        self._process, self._commit = f"process {topic}", f"commit {topic}"
+        self._common: dict[str, AttributeValue] = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": topic,
+            "messaging.consumer.group.name": settings.engine.application_id,
+        }
+        if settings.engine.instance_id is not None:
+            self._common["messaging.client.id"] = settings.engine.instance_id
+
+    def committed(self, report: Committed) -> None:
+        if not report.traced:
+            return
+        sampled = [
+            (partition, record, context)
+            for partition, records in report.traced.items()
+            for record in records
+            if (context := sampled_context(record.headers)) is not None
+        ]
+        if not sampled:
+            return
+        try:
+            self._trace(report, sampled)
+        except Exception:
+            _log.exception("traces: a transaction could not be told")
+
+    def shutdown(self, timeout_s: float) -> None:
+        """Send what is left, for at most so long; nothing is traced afterwards. Blocks: call it at the end."""
+        # The SDK has no deadline of ours: what it does beyond it, it does in a thread that nobody waits for.
+        closing = threading.Thread(target=self._provider.shutdown, name="tracing-shutdown", daemon=True)
+        closing.start()
+        closing.join(timeout_s)
+        if closing.is_alive():
+            _log.warning("traces: not all were sent within %g s; the last ones are lost", timeout_s)
+
+    def _trace(self, report: Committed, sampled: list[Sampled]) -> None:
+        now = self._clock()
+        self._room = min(self._spans_per_s, self._room + (now - self._filled_at) * self._spans_per_s)
+        self._filled_at = now
+        told = sampled[: int(self._room)]
+        self._room -= len(told)
+        ended_ns = self._now_ns()
+        began_ns = ended_ns - int(report.seconds * 1e9)
+        transaction = self._tracer.start_span(
+            self._commit,
+            Context(),  # of its own: there may be a hundred producers, and none of them is its parent
+            SpanKind.CLIENT,
+            self._common
+            | {
+                "messaging.operation.name": "commit",
+                "messaging.operation.type": "settle",
+                "messaging.batch.message_count": report.records,
+                "creative_feedback.events_sampled": len(sampled),
+                "creative_feedback.events_without_span": len(sampled) - len(told),
+            },
+            [Link(context) for _, _, context in sampled[:MAX_LINKS]],
+            began_ns,
+        )
+        links = [Link(transaction.get_span_context())] if transaction.is_recording() else None
+        for partition, record, context in told:
+            self._tracer.start_span(
+                self._process,
+                set_span_in_context(NonRecordingSpan(context), Context()),
+                SpanKind.CONSUMER,
+                self._attributes(partition, record, ended_ns),
+                links,
+                began_ns,
+            ).end(ended_ns)
+        transaction.end(ended_ns)
+
+    def _attributes(self, partition: int, record: InputRecord, ended_ns: int) -> dict[str, AttributeValue]:
+        attributes = self._common | {
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.partition.id": str(partition),
+            "messaging.kafka.offset": record.offset,
+        }
+        if record.timestamp is not None and record.timestamp >= 0:
+            # From the producer's clock to ours; what a span around the commit does not show.
+            attributes["creative_feedback.end_to_end_ms"] = ended_ns // 1_000_000 - record.timestamp
+        if self._names_sessions and record.key is not None:
+            attributes["messaging.kafka.message.key"] = record.key.decode("utf-8", "replace")
+        return attributes
