@@ -1,0 +1,78 @@
+// What explorations gained: by profile, and predicted against actual for the last ones.
+
+import { curveFrame, drawCurve } from "./curves.js";
+import { byId, element, keyed, mark, say, set } from "./dom.js";
+import { count, gain, sign } from "./figures.js";
+import { profileMeaning, profileName } from "./words.js";
+
+const LAST = 7;
+
+/** A rod from the middle of a track: to the right for a gain, to the left for a loss. */
+export function spanOf(node, value, widest) {
+  const length = Math.min(50, (Math.abs(value) / widest) * 50);
+  set(node, "--length", `${length.toFixed(1)}%`);
+  set(node, "--from", `${(value < 0 ? 50 - length : 50).toFixed(1)}%`);
+}
+
+export function drawOutcomes({ explorations, curves }, happened) {
+  const rows = Object.entries(explorations)
+    .filter(([, { completed }]) => completed > 0)
+    .map(([profile, { completed, gain: sum }]) => ({ profile, completed, sum, average: sum / completed }))
+    .sort((a, b) => b.completed - a.completed);
+  const widest = Math.max(0.1, ...rows.map(({ average }) => Math.abs(average)));
+  byId("outcomes-empty").hidden = rows.length > 0;
+  byId("outcomes").parentElement.hidden = rows.length === 0;
+  keyed(byId("outcomes"), rows, ({ profile }) => profile, (row) => makeRow(row, curves), (node, row) => {
+    say(node.completed, count(row.completed));
+    say(node.average, gain(row.average));
+    mark(node.measure, "class", `average ${sign(row.average)}`);
+    spanOf(node.rod, row.average, widest);
+    say(node.sum, gain(row.sum));
+    mark(node.sum, "class", `number ${sign(row.sum)}`);
+  });
+  drawPredictions(happened);
+}
+
+function makeRow({ profile }, curves) {
+  const completed = element("td", { class: "number" });
+  const average = element("span");
+  const rod = element("span");
+  const measure = element("div", { class: "average" }, average, element("div", { class: "track", "aria-hidden": "true" }, rod));
+  const sum = element("td", { class: "number" });
+  const curve = curveFrame("curve still");
+  if (curves[profile]) drawCurve(curve, curves[profile], 1);
+  const name = element("span", {}, profileName(profile), element("small", { text: profileMeaning(profile) }));
+  const head = element("th", { scope: "row" }, element("div", { class: "profile" }, curve, name));
+  return Object.assign(element("tr", {}, head, completed, element("td", {}, measure), sum), { completed, average, rod, measure, sum });
+}
+
+function drawPredictions(happened) {
+  const last = happened.filter(({ kind, actual_gain }) => kind === "creative_exploration_completed" && typeof actual_gain === "number").slice(0, LAST);
+  const values = last.flatMap(({ actual_gain, predicted_gain }) => [actual_gain, predicted_gain ?? 0]);
+  const widest = Math.max(0.1, ...values.map(Math.abs));
+  const list = byId("predictions");
+  const rows = last.length > 0 ? [...last, null] : [null];
+  keyed(list, rows, (one) => one?.number ?? "key", (one) => (one ? makePrediction(one) : makeKey()), (node, one) => {
+    if (one === null) return say(node.word, last.length > 0 ? "" : "Nothing has been completed yet.");
+    spanOf(node.reach, one.actual_gain, widest);
+    node.expected.hidden = typeof one.predicted_gain !== "number";
+    if (!node.expected.hidden) set(node.expected, "--at", `${(50 + (one.predicted_gain / widest) * 50).toFixed(1)}%`);
+    return undefined;
+  });
+}
+
+function makePrediction(one) {
+  const reach = element("span", { class: `reach ${sign(one.actual_gain)}` });
+  const expected = element("span", { class: "expected" });
+  const predicted = typeof one.predicted_gain === "number" ? `predicted ${gain(one.predicted_gain)}` : "without a prediction";
+  const scale = element("div", { class: "scale", role: "img", "aria-label": `${predicted}, actual ${gain(one.actual_gain)}`, title: predicted }, element("span", { class: "zero" }), reach, expected);
+  const link = element("a", { class: "id", href: `#/session/${encodeURIComponent(one.session)}`, text: one.session, title: one.session });
+  const amount = element("span", { class: `amount ${sign(one.actual_gain)}`, text: gain(one.actual_gain) });
+  return Object.assign(element("div", { class: "row" }, link, scale, amount), { reach, expected });
+}
+
+function makeKey() {
+  const word = element("em");
+  const key = element("div", { class: "key" }, element("span", { text: "actual gain" }), element("span", { class: "tick", text: "predicted by the quality model" }), word);
+  return Object.assign(key, { word });
+}
