@@ -58,6 +58,9 @@ class Observer:
     def revoked(self, partitions: frozenset[int]) -> None:
         """The group took them back."""
 
+    def restore_began(self, partition: int) -> None:
+        """A partition's memory is brought to what is committed; `running` or `halted` follows."""
+
     def restoring(self, partition: int, position: int, barrier: int) -> None:
         """A restore stands at a changelog position, waiting for a transaction or for data."""
 

@@ -442,6 +442,7 @@ class Runner:
     def _start_restore(self, task: Task) -> None:
         if task.state is TaskState.RUNNING:
             task.move_to(TaskState.RESTORING)
+        self._observer.restore_began(task.partition)
         restore = asyncio.create_task(self._restore(task))
         restore.add_done_callback(lambda _: self._wake.set())
         self._restores[task.partition] = restore

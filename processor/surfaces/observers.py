@@ -43,6 +43,10 @@ class Observers(Observer):
         for observer in self._all:
             observer.revoked(partitions)
 
+    def restore_began(self, partition: int) -> None:
+        for observer in self._all:
+            observer.restore_began(partition)
+
     def restoring(self, partition: int, position: int, barrier: int) -> None:
         for observer in self._all:
             observer.restoring(partition, position, barrier)

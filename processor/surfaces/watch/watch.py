@@ -166,6 +166,12 @@ class Watch(Observer):
             self._settled()
         self._tell_moved()
 
+    def restore_began(self, partition: int) -> None:
+        with self._lock:
+            if (seen := self._partitions.get(partition)) is not None:
+                self._enter(seen, "restoring")
+                seen.beat.standing_s = 0.0
+
     def restoring(self, partition: int, position: int, barrier: int) -> None:
         with self._lock:
             if (seen := self._partitions.get(partition)) is not None:
@@ -187,8 +193,6 @@ class Watch(Observer):
             for partition, seen in self._partitions.items():
                 seen.beat.standing_s = ages.get(partition, 0.0)
                 seen.beat.lag = lags.get(partition, seen.beat.lag)
-                if seen.beat.phase == "running" and partition not in lags:
-                    self._enter(seen, "restoring")
 
     def halted(self, partition: int, cause: str) -> None:
         with self._lock:

@@ -631,7 +631,9 @@ async def test_two_doubts_of_what_was_committed_long_apart_end_no_instance() -> 
     instance = stage.start()
     await stage.until(lambda: running(instance, 0))
     settled: list[float] = []
+    restored: list[int] = []
     instance.seen.settled = lambda: settled.append(stage.broker.loop.time())  # type: ignore[method-assign]
+    instance.seen.restore_began = restored.append  # type: ignore[method-assign]
     for number in range(2):
         stage.fates["end"] = [Fate.UNANSWERED]
         stage.feed(0, [number])
@@ -639,6 +641,7 @@ async def test_two_doubts_of_what_was_committed_long_apart_end_no_instance() -> 
         await asyncio.sleep(60)
     assert not instance.main.done()
     assert len(settled) == 2
+    assert restored == [0, 0]
     stage.close(instance)
 
 

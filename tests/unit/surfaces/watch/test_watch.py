@@ -85,13 +85,23 @@ def test_what_nobody_takes_is_thinned_and_counted_but_no_count_is_lost(watch: Wa
     assert beat.happened_left_out == 30_000 - MAX_HAPPENED
 
 
-def test_lag_and_age_are_of_the_running_partitions_and_one_that_is_missing_there_restores(watch: Watch) -> None:
+def test_lag_and_age_are_of_the_running_partitions(watch: Watch) -> None:
     commit(watch, {0: 13}, first_ms=int(time.time() * 1000) - 5_000)
     watch.standing({0: 3.0}, {0: 4})
     parts = watch.take().partitions
     assert (parts[0].lag, parts[0].standing_s, parts[0].phase) == (4, 3.0, "running")
     assert 5.0 <= parts[0].lag_s < 6.0
-    assert (parts[1].lag, parts[1].phase) == (0, "restoring")
+    assert (parts[1].lag, parts[1].standing_s) == (0, 0.0)
+
+
+def test_a_partition_that_is_restored_after_a_doubt_does_not_run(watch: Watch) -> None:
+    watch.standing({0: 3.0}, {0: 4, 1: 0})
+    watch.restore_began(0)
+    part = watch.take().partitions[0]
+    assert (part.phase, part.standing_s) == ("restoring", 0.0)
+    watch.restore_began(5)  # not ours any more
+    watch.running(0, 13, False, 0.1, {})
+    assert watch.take().partitions[0].phase == "running"
 
 
 def test_a_doubt_lasts_until_a_commit(watch: Watch) -> None:
@@ -148,7 +158,7 @@ def test_a_halted_partition_says_why(watch: Watch) -> None:
 
 
 def test_a_failed_restore_leaves_no_position(watch: Watch) -> None:
-    watch.standing({}, {0: 0})
+    watch.restore_began(1)
     watch.halted(1, "no progress record")
     part = watch.take().partitions[1]
     assert (part.phase, part.cause, part.position) == ("halted", "no progress record", -1)
