@@ -633,7 +633,7 @@ async def test_two_doubts_of_what_was_committed_long_apart_end_no_instance() -> 
     settled: list[float] = []
     restored: list[int] = []
     instance.seen.settled = lambda: settled.append(stage.broker.loop.time())  # type: ignore[method-assign]
-    instance.seen.restore_began = restored.append  # type: ignore[method-assign]
+    instance.seen.restore_began = lambda partition: restored.append(partition)  # type: ignore[method-assign]
     for number in range(2):
         stage.fates["end"] = [Fate.UNANSWERED]
         stage.feed(0, [number])
