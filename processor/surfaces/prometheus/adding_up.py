@@ -97,8 +97,8 @@ class AddingUp:
             if not kept:
                 self.histograms[names.RESTORE_DURATION].add((seconds,))
         for happening in happened:
-            if happening.kind == "creative_exploration_completed":
-                self._completed(happening.fields)
+            if happening.kind == "creative_exploration_completed" and happening.fields["actual_gain"] is not None:
+                self.histograms[names.EXPLORATION_DURATION].add((happening.fields["steps_executed"],))
         # A stall is heard of as it grows; what is less than before belongs to another one.
         before, self._stalls[beat.instance] = self._stalls.get(beat.instance, 0.0), beat.stalled_s
         grown_s = beat.stalled_s - before if beat.stalled_s >= before else beat.stalled_s
@@ -110,15 +110,10 @@ class AddingUp:
                 self._count(metric, amount)
                 continue
             start, _, value = name.partition(".")
+            if start == "gains":  # a sum that also falls is two that only grow
+                self._count(names.GAIN_WON if amount > 0 else names.GAIN_LOST, abs(amount), value)
             for metric in LABELLED.get(start, ()):
                 self._count(metric, amount, value)
-
-    def _completed(self, fields: Mapping[str, object]) -> None:
-        gain, steps, profile = fields["actual_gain"], fields["steps_executed"], fields["profile"]
-        if not isinstance(gain, int | float) or not isinstance(steps, int):
-            return  # aborted: neither counted nor learned from
-        self.histograms[names.EXPLORATION_DURATION].add((steps,))
-        self._count(names.GAIN_WON if gain > 0 else names.GAIN_LOST, abs(gain), str(profile))
 
     def _count(self, metric: Declared, amount: float, *labels: str) -> None:
         series = self.counters[metric]

@@ -25,7 +25,7 @@ from processor.config import Settings
 from processor.surfaces.prometheus import names
 from processor.surfaces.prometheus.adding_up import AddingUp, Distribution, Series
 from processor.surfaces.prometheus.names import Declared
-from processor.surfaces.prometheus.ports import Happened, StreamCounts, Worker
+from processor.surfaces.prometheus.ports import Happened, NoStream, StreamCounts, Worker
 from processor.surfaces.prometheus.standing import standing
 from processor.surfaces.watch.beat import Beat
 
@@ -48,7 +48,7 @@ class Exposition(Collector):
     ) -> None:
         self._settings = settings
         self._workers = workers
-        self._stream = stream
+        self._stream = NoStream() if stream is None else stream
         self._monotonic = monotonic
         self._adding_up = AddingUp(settings)
         self._registry = CollectorRegistry()
@@ -80,27 +80,17 @@ class Exposition(Collector):
                 yield _family(metric, series[metric])
 
 
-def _of_stream(stream: StreamCounts | None) -> dict[Declared, Series]:
-    if stream is None:
-        counts = [0] * 6
-    else:
-        counts = [
-            stream.subscribers,
-            stream.frames,
-            stream.bytes,
-            stream.left_out,
-            stream.slow_closed,
-            stream.refused,
-        ]
-    declared = (
-        names.SUBSCRIBERS,
-        names.FRAMES,
-        names.STREAM_BYTES,
-        names.STREAM_LEFT_OUT,
-        names.SLOW_CLOSED,
-        names.REFUSED,
-    )
-    return {metric: {(): float(count)} for metric, count in zip(declared, counts, strict=True)}
+def _of_stream(stream: StreamCounts) -> dict[Declared, Series]:
+    return {
+        names.SUBSCRIBERS: {(): stream.subscribers},
+        names.FRAMES: {(): stream.frames},
+        names.STREAM_BYTES: {(): stream.bytes},
+        names.STREAM_LEFT_OUT: {(): stream.left_out},
+        names.SLOW_CLOSED: {(): stream.slow_closed},
+        names.REFUSED: {(): stream.refused},
+        names.HOSTILE_CLOSED: {(): stream.hostile_closed},
+        names.ROUND: {(): stream.round_s},
+    }
 
 
 def _family(metric: Declared, series: Series) -> Metric:

@@ -64,13 +64,13 @@ SUCCESSES = Declared(
 GAIN_WON = Declared(
     "creative_feedback_gain_won_total",
     "counter",
-    "Sum of the positive gains of completed explorations; happenings that were left out are missing",
+    "What completed explorations added to the gain, netted by each worker every 100 ms; less what they took, the gain",
     ("profile",),
 )
 GAIN_LOST = Declared(
     "creative_feedback_gain_lost_total",
     "counter",
-    "Sum of the negative gains of completed explorations, without the sign; happenings that were left out are missing",
+    "What completed explorations took from the gain, netted likewise, without the sign",
     ("profile",),
 )
 TRANSITIONS = Declared(
@@ -283,6 +283,15 @@ SLOW_CLOSED = Declared(
 )
 REFUSED = Declared(
     "creative_feedback_stream_refused_total", "counter", "WebSocket connections refused since there are too many"
+)
+HOSTILE_CLOSED = Declared(
+    "creative_feedback_stream_hostile_closed_total", "counter", "WebSocket connections closed for breaking the protocol"
+)
+ROUND = Declared(
+    "creative_feedback_stream_round_seconds",
+    "gauge",
+    "Time between two rounds of pushing; grows with what a round costs",
+    unit="seconds",
 )
 
 # The process that answers the scrape (with several workers: their supervisor); counted by prometheus-client -----------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from processor.surfaces.watch.beat import Beat
 
@@ -26,7 +28,7 @@ class Happened(Protocol):
     @property
     def kind(self) -> str: ...
     @property
-    def fields(self) -> dict[str, object]: ...
+    def fields(self) -> dict[str, Any]: ...
 
 
 class StreamCounts(Protocol):
@@ -44,3 +46,20 @@ class StreamCounts(Protocol):
     def slow_closed(self) -> int: ...
     @property
     def refused(self) -> int: ...
+    @property
+    def hostile_closed(self) -> int: ...
+    @property
+    def round_s(self) -> float: ...
+
+
+class NoStream(Struct, frozen=True):
+    """Nobody is pushed anything."""
+
+    subscribers: int = 0
+    frames: int = 0
+    bytes: int = 0
+    left_out: int = 0
+    slow_closed: int = 0
+    refused: int = 0
+    hostile_closed: int = 0
+    round_s: float = 0.0
