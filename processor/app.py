@@ -13,15 +13,15 @@ from pathlib import Path
 
 from processor.config import Settings, declared_topology
 from processor.engine.observer import Observer
-from processor.engine.ports import InputRecord
+from processor.engine.ports import FoldFactory, InputRecord
 from processor.errors import Unreachable
 from processor.surfaces.cli import main as command_line
-from processor.surfaces.folds import partition_fold
 from processor.surfaces.ports import (
     Bounds,
     Broker,
     Chunk,
     FetchProgress,
+    GroupMember,
     Logs,
     Move,
     Place,
@@ -36,13 +36,19 @@ from topology import ObservedCluster, Plan
 class ApacheKafka:
     """`processor.surfaces.ports.Kafka`; the clients are imported where they are used, since most commands need none."""
 
-    async def run(self, settings: Settings, observer: Observer, stop: asyncio.Event) -> None:
+    async def run(self, settings: Settings, folds: FoldFactory, observer: Observer, stop: asyncio.Event) -> None:
         from processor.backends.kafka.run import run_processor
 
         # Records live for milliseconds and hold no cycles: the default of 700 allocations looks for garbage that is
         # not there, again and again, for a tenth to a third of the CPU time (tests.bench.throughput).
         gc.set_threshold(50_000, 20, 100)
-        await run_processor(settings, lambda partition: partition_fold(settings, partition), observer, stop)
+        await run_processor(settings, folds, observer, stop)
+
+    async def owner(self, settings: Settings, partition: int) -> GroupMember | None:
+        from processor.backends.kafka import members
+
+        found = await members.owner(settings, partition)
+        return None if found is None else GroupMember(found.instance or found.client_id, found.url)
 
     @asynccontextmanager
     async def topics(self, settings: Settings) -> AsyncIterator[TopicAdmin]:

@@ -231,7 +231,7 @@ class PartitionFold:
         (completed ones of these sessions), ``models.trained`` and ``stream_time_ms``."""
         trained = self._trained
         if self.shared_model is not None:
-            trained = self.shared_model.weights is not None
+            trained = int(self.shared_model.weights is not None)
         return {
             **{f"sessions.{mode}": count for mode, count in self._modes.items()},
             "gain": self._gain,

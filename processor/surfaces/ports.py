@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from processor.config import Settings
 from processor.engine.observer import Observer
-from processor.engine.ports import InputRecord
+from processor.engine.ports import FoldFactory, InputRecord
 from topology import ObservedCluster, Plan
 
 Event = tuple[bytes | None, bytes]
@@ -134,11 +134,21 @@ FetchProgress = Callable[[int, int], None]
 """Bytes present and bytes in all, while a broker's files are being fetched."""
 
 
+class GroupMember(NamedTuple):
+    """A member of the consumer group, and where its HTTP address is known, that."""
+
+    instance: str
+    url: str | None
+
+
 class Kafka(Protocol):
     """The ways to a cluster that commands take."""
 
-    async def run(self, settings: Settings, observer: Observer, stop: asyncio.Event) -> None:
+    async def run(self, settings: Settings, folds: FoldFactory, observer: Observer, stop: asyncio.Event) -> None:
         """Process until ``stop`` is set, then commit, leave the group and return."""
+
+    async def owner(self, settings: Settings, partition: int) -> GroupMember | None:
+        """Who in the group has the partition now, None where nobody has."""
 
     def topics(self, settings: Settings) -> AbstractAsyncContextManager[TopicAdmin]: ...
 

@@ -19,13 +19,15 @@ class Report(Struct):
     commits_ms: list[float]  # duration of each transaction
     doubts: int  # transactions that had to be thrown away
     tally: dict[str, float]
+    address: str | None = None  # of the dashboard
 
 
 class ReportedSecond(Observer):
     """Adds up what was committed until somebody takes it."""
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, instance: str, address: str | None = None) -> None:
         self._instance = instance
+        self._address = address
         self._assigned: frozenset[int] = frozenset()
         self._running: set[int] = set()
         self._halted: set[int] = set()
@@ -43,6 +45,7 @@ class ReportedSecond(Observer):
             self._commits_ms,
             self._doubts,
             dict(sorted(self._tally.items())),
+            self._address,
         )
         self._commits_ms, self._doubts, self._tally = [], 0, {}
         return report

@@ -45,10 +45,11 @@ aiokafka.errors.kafka_errors[FencedInstanceId.errno] = FencedInstanceId
 
 
 class Told(msgspec.Struct, array_like=True):
-    """What a member tells the others: what it owns since which generation, and its HTTP address."""
+    """What a member tells the others: what it owns since which generation, its name and its HTTP address."""
 
     generation: int = -1
     partitions: list[int] = []
+    instance: str | None = None
     url: str | None = None
 
 
@@ -60,13 +61,14 @@ class StickyAssignor(AbstractPartitionAssignor):
 
     name = "creative-feedback-sticky"
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, instance: str | None = None, url: str | None = None) -> None:
         self.owned = Owned(-1, frozenset())
+        self._instance = instance
         self._url = url
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:  # type: ignore[override]
         """What this member tells the leader."""
-        told = Told(self.owned.generation, sorted(self.owned.partitions), self._url)
+        told = Told(self.owned.generation, sorted(self.owned.partitions), self._instance, self._url)
         return ConsumerProtocolMemberMetadata(0, list(topics), msgspec.msgpack.encode(told))
 
     def assign(  # type: ignore[override]
@@ -107,7 +109,7 @@ class GroupMembership(ConsumerRebalanceListener):
         self._group_instance_id = instance_id if engine.static_membership else None
         self._connection = connection
         self._listener = listener
-        self._assignor = StickyAssignor(settings.http.advertised_url)
+        self._assignor = StickyAssignor(instance_id, settings.http.advertised_url)
         self._subscription = SubscriptionState()
         # Usually the client's fetcher registers its own; without any an error of the group's could not be reported.
         self._subscription.register_fetch_waiters(set())

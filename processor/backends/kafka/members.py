@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import NamedTuple
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
@@ -20,20 +19,20 @@ from processor.backends.kafka.connection import (
     missing_acl,
     retries,
 )
-from processor.backends.kafka.group import owned_by
+from processor.backends.kafka.group import Told, owned_by
 from processor.config import Settings
 from processor.errors import InDoubt, Refused
 
 MEMBERLESS = frozenset({"Empty", "Dead"})
-KNOWN_S = 2.0  # an answer is used for so long
 
 
 class Member(NamedTuple):
-    """One member: client id, host, the partitions of the input that it has, and where its HTTP address is known."""
+    """One member: client id, host, the partitions of the input that it has, and what it told of itself."""
 
     client_id: str
     host: str
     partitions: frozenset[int]
+    instance: str | None
     url: str | None
 
 
@@ -61,23 +60,12 @@ def _member(topic: str, _id: str, client_id: str, host: str, metadata: bytes, as
     if assignment:
         assigned = ConsumerProtocolMemberAssignment.decode(io.BytesIO(assignment)).assignment
         partitions = frozenset(p for name, numbers in assigned if name == topic for p in numbers)
-    url = owned_by(ConsumerProtocolMemberMetadata.decode(io.BytesIO(metadata))).url if metadata else None
-    return Member(client_id, host, partitions, url)
+    told = owned_by(ConsumerProtocolMemberMetadata.decode(io.BytesIO(metadata))) if metadata else Told()
+    return Member(client_id, host, partitions, told.instance, told.url)
 
 
-class Owners:
-    """Which instance has which partition, for whoever asks now and then."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._members: list[Member] = []
-        self._asked_at = float("-inf")
-
-    async def owner(self, partition: int) -> Member | None:
-        """The member that has the partition, None where nobody has; raises `Unreachable` and `Refused`."""
-        if time.monotonic() - self._asked_at > KNOWN_S:
-            settings = self._settings
-            async with connected(settings, "owners") as connection:
-                self._members = await group_members(connection, settings.engine.application_id, settings.topics.state)
-            self._asked_at = time.monotonic()
-        return next((member for member in self._members if partition in member.partitions), None)
+async def owner(settings: Settings, partition: int) -> Member | None:
+    """The member that has the partition, None where nobody has; raises `Unreachable` and `Refused`."""
+    async with connected(settings, "owners") as connection:
+        members = await group_members(connection, settings.engine.application_id, settings.topics.state)
+    return next((member for member in members if partition in member.partitions), None)

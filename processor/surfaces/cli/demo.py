@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +91,8 @@ def demo(
     out of reach noida-db stands in, and the summary says so. With --json the only output on stdout is one
     object.
 
+    The dashboard's address is told when the workers start: http://127.0.0.1:8080, or another port where that is taken.
+
     Ends with the summary, by itself with --duration, else by Ctrl-C; a second Ctrl-C ends at once. Exits 1 where
     committed output differs from the replay, 130 where Ctrl-C came before all of it was committed.
 
@@ -122,7 +124,14 @@ def demo(
             log=home / "workers.log",
         )
         show = stack.enter_context(_lines() if quiet else _screen())
-        outcome = run_async(_until_stopped(cast(Kafka, ctx.obj), broker, settings, population, plot, show))
+
+        def tell_address(url: str) -> None:
+            tell(f"dashboard at {url}")
+            if quiet and not as_json:
+                print(f"dashboard at {url}", flush=True)
+
+        kafka = cast(Kafka, ctx.obj)
+        outcome = run_async(_until_stopped(kafka, broker, settings, population, plot, show, tell_address))
     if as_json:
         sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
     else:
@@ -166,11 +175,17 @@ def _broker(kafka: Kafka, home: Path) -> Iterator[Broker]:
 
 
 async def _until_stopped(
-    kafka: Kafka, broker: Broker, settings: Settings, population: Population, plot: Plot, show: Show
+    kafka: Kafka,
+    broker: Broker,
+    settings: Settings,
+    population: Population,
+    plot: Plot,
+    show: Show,
+    tell_address: Callable[[str], None],
 ) -> Outcome:
     stop = asyncio.Event()
     with stop_on_signals(stop):
-        return await play(kafka, broker, settings, population, plot, show, tell, stop)
+        return await play(kafka, broker, settings, population, plot, show, tell, tell_address, stop)
 
 
 @contextmanager

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Annotated, cast
 
 import msgspec
 import typer
 
 from processor.config import Settings
+from processor.engine.observer import Observer
+from processor.engine.ports import Fold
+from processor.surfaces.chronicle import Chronicle
 from processor.surfaces.cli.event_loop import cancelled, run_async
 from processor.surfaces.cli.exits import debugging
 from processor.surfaces.cli.options import Config, Json, Overrides, gather_settings
 from processor.surfaces.cli.signals import stop_on_signals
 from processor.surfaces.folds import partition_fold
-from processor.surfaces.logs import configure_logging
+from processor.surfaces.logs import begin_logging
+from processor.surfaces.observers import Observers
 from processor.surfaces.ports import Kafka
 from processor.surfaces.report import ReportedSecond
+from processor.surfaces.showing import shown_alone, shown_by_supervisor, workers_shown
 from processor.surfaces.supervisor import Supervisor, Worker
+from processor.surfaces.watch.watch import Watch
 
 REPORT_INTERVAL_S = 1.0
 
@@ -49,26 +56,33 @@ def run(
     with_parent: Annotated[
         bool, typer.Option("--stop-when-stdin-closes", help="Also stop when stdin ends: for supervisors.")
     ] = False,
+    beats_to: Annotated[
+        Path | None, typer.Option("--beats-to", hidden=True, help="The supervisor's socket, which shows this worker.")
+    ] = None,
 ) -> None:
     """Process state events until SIGINT or SIGTERM, exactly once.
 
     The first signal commits what is computed, leaves the group and exits 0; a second one exits at once, safely.
     With --workers N this process supervises N processes with the instance ids ID-0 … ID-(N-1): one that
     crashes is restarted after a pause that doubles from 0.5 s to 30 s; one that ends for good (exit 2 or 3) stops all.
-    Logs go to stderr, as JSON where it is no terminal. With --json a report of every second goes to stdout.
+    Logs go to stderr, as JSON where it is no terminal. With --json a report of every second goes to stdout, before
+    the first ones of several workers one of the supervisor's, which tells the address.
+
+    Dashboard, API, /health/live, /health/ready and /metrics are at http://127.0.0.1:8080, or at a free port where that
+    one is taken: the log says which. Settings of the section http change that; several workers have one address.
 
     The topics must exist: see creative-feedback topics apply.
     """
     settings = gather_settings(config, overrides)
     partition_fold(settings, 0)  # names that only the loop can check are refused before anything is started
-    configure_logging(logging.DEBUG if debugging() else logging.INFO)
+    begin_logging(settings.logs, debug=debugging())
+    kafka = cast(Kafka, ctx.obj)
     name = instance or settings.engine.instance_id or socket.gethostname()
     if workers > 1:
         command = _worker_command(ctx, as_json)
-        crew = [Worker(f"{name}-{n}", (*command, "--instance", f"{name}-{n}")) for n in range(workers)]
-        raise typer.Exit(run_async(_supervise(settings, crew, with_parent)))
+        raise typer.Exit(run_async(_supervise(kafka, settings, command, name, workers, as_json, with_parent)))
     settings = msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, instance_id=name))
-    run_async(_work(cast(Kafka, ctx.obj), settings, name, as_json, with_parent))
+    run_async(_work(kafka, settings, as_json, with_parent, beats_to))
 
 
 def _worker_command(ctx: typer.Context, as_json: bool) -> tuple[str, ...]:
@@ -83,31 +97,79 @@ def _worker_command(ctx: typer.Context, as_json: bool) -> tuple[str, ...]:
     return tuple(command)
 
 
-async def _supervise(settings: Settings, crew: list[Worker], with_parent: bool) -> int:
+async def _supervise(
+    kafka: Kafka,
+    settings: Settings,
+    command: Sequence[str],
+    name: str,
+    workers: int,
+    as_json: bool,
+    with_parent: bool,
+) -> int:
     stop = asyncio.Event()
-    supervisor = Supervisor(
-        crew,
-        lambda line: print(f"creative-feedback: {line}", file=sys.stderr, flush=True),
-        grace_s=settings.engine.shutdown_timeout_ms / 1000 + 2.0,
-    )
     async with AsyncExitStack() as stack:
+        url, path = await stack.enter_async_context(workers_shown(settings, kafka))
+        if as_json:
+            _print_report(ReportedSecond(name, url))  # the address, before any worker can tell it
+        shown = ("--beats-to", str(path), "--set", f"http.advertised_url={url}")
+        supervisor = Supervisor(
+            [
+                Worker(worker, (*command, *shown, "--instance", worker))
+                for worker in (f"{name}-{n}" for n in range(workers))
+            ],
+            lambda line: print(f"creative-feedback: {line}", file=sys.stderr, flush=True),
+            grace_s=settings.engine.shutdown_timeout_ms / 1000 + 2.0,
+        )
         stack.enter_context(stop_on_signals(stop, second=supervisor.kill))
         if with_parent:
             stack.push_async_callback(cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
         return await supervisor.run(stop)
 
 
-async def _work(kafka: Kafka, settings: Settings, name: str, as_json: bool, with_parent: bool) -> None:
+async def _work(kafka: Kafka, settings: Settings, as_json: bool, with_parent: bool, beats_to: Path | None) -> None:
+    name = settings.engine.instance_id
+    assert name is not None
     stop = asyncio.Event()
-    report = ReportedSecond(name)
+    watch = Watch(name)
+    chronicle = Chronicle(settings.logs.session_lines_per_s)
+    observers: list[Observer] = [watch, chronicle]
     async with AsyncExitStack() as stack:
         stack.enter_context(stop_on_signals(stop))
         if with_parent:
             stack.push_async_callback(cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
+        stack.push_async_callback(cancelled, asyncio.create_task(watch.turn()))
+        stack.push_async_callback(cancelled, asyncio.create_task(_tell_stopping(watch, stop)))
+        if beats_to is None:
+            url = await stack.enter_async_context(shown_alone(settings, watch, kafka))
+            settings = advertising(settings, url)
+        else:
+            await stack.enter_async_context(shown_by_supervisor(settings, watch, beats_to))
         if as_json:
+            report = ReportedSecond(name, settings.http.advertised_url)
+            observers.append(report)
             stack.callback(_print_report, report)
             stack.push_async_callback(cancelled, asyncio.create_task(_report_every_second(report)))
-        await kafka.run(settings, report, stop)
+        stack.callback(chronicle.close)
+
+        def fold(partition: int) -> Fold:
+            return watch.made(partition, partition_fold(settings, partition, keeps_diary=True))
+
+        try:
+            await kafka.run(settings, fold, Observers(observers), stop)
+        except BaseException as error:
+            watch.ended(str(error) or type(error).__name__)
+            raise
+        watch.ended(None)
+
+
+def advertising(settings: Settings, url: str) -> Settings:
+    """The settings of a worker whose HTTP address is known."""
+    return msgspec.structs.replace(settings, http=msgspec.structs.replace(settings.http, advertised_url=url))
+
+
+async def _tell_stopping(watch: Watch, stop: asyncio.Event) -> None:
+    await stop.wait()
+    watch.stopping()
 
 
 async def _report_every_second(report: ReportedSecond) -> None:

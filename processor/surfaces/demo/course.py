@@ -61,6 +61,7 @@ async def play(
     plot: Plot,
     show: Show,
     tell: Tell,
+    tell_address: Tell,
     stop: asyncio.Event,
 ) -> Outcome:
     """Run until ``stop`` or the end of the duration; then drain, compare and stop the workers."""
@@ -76,6 +77,8 @@ async def play(
         # Whichever of these fails ends the demo: a group cancels the others and hands the error on.
         failures = asyncio.ensure_future(_first_failure(crew.listen(), witness.watch(reader)))
         stack.push_async_callback(_ended, failures)
+        telling = asyncio.ensure_future(_tell_address(crew, tell_address))
+        stack.push_async_callback(_ended, telling)
         await _unless_failed(failures, _ready(crew, settings.topics.partitions, stop))
 
         started = monotonic()
@@ -99,6 +102,10 @@ async def play(
             seconds=seconds,
             stopped=stop.is_set(),
         )
+
+
+def _dashboard(crew: Crew) -> str:
+    return "" if crew.address is None else f", dashboard {crew.address}"
 
 
 class _View:
@@ -126,7 +133,8 @@ class _View:
         self._show(
             self._witness,
             Pulse(
-                title=f"creative-feedback demo on {self._broker.kind} at {self._broker.bootstrap_servers}",
+                title=f"creative-feedback demo on {self._broker.kind} at {self._broker.bootstrap_servers}"
+                f"{_dashboard(self._crew)}",
                 elapsed_s=now - self._started,
                 sent=self._producer.acknowledged,
                 processed=auditor.inputs,
@@ -146,6 +154,10 @@ class _View:
                 audit_equal=auditor.difference is None,
             ),
         )
+
+
+async def _tell_address(crew: Crew, tell_address: Tell) -> None:
+    tell_address(await crew.addressed())
 
 
 async def _ready(crew: Crew, partitions: int, stop: asyncio.Event) -> None:

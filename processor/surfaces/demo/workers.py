@@ -16,6 +16,8 @@ from processor.errors import Refused
 from processor.surfaces.demo.outcome import Durations
 from processor.surfaces.report import Report
 
+PREFIX = "demo"  # of the instance ids
+
 _decoder = msgspec.json.Decoder(Report)
 
 
@@ -28,6 +30,7 @@ class Crew:
         self.commits = Durations()
         self.latest: dict[str, Report] = {}
         self.doubts = 0
+        self.address: str | None = None
         self._reported = asyncio.Event()
 
     @classmethod
@@ -38,7 +41,7 @@ class Crew:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 "--instance",
-                "demo",
+                PREFIX,
                 "--stop-when-stdin-closes",
                 *options,
                 stdin=PIPE,
@@ -54,6 +57,11 @@ class Crew:
         assert self._process.stdout is not None
         while line := await self._process.stdout.readline():
             report = _decoder.decode(line)
+            if report.address is not None:
+                self.address = report.address
+            if report.instance == PREFIX:
+                self._reported.set()
+                continue  # the supervisor's, which has no partitions
             self.latest[report.instance] = report
             self.doubts += report.doubts
             self._reported.set()
@@ -61,6 +69,13 @@ class Crew:
                 self.commits.add(duration_ms)
         await self._process.wait()
         raise Refused(f"the workers ended with code {self._process.returncode}: {self._last_words()}")
+
+    async def addressed(self) -> str:
+        """Wait for the dashboard's address."""
+        while self.address is None:
+            self._reported.clear()
+            await self._reported.wait()
+        return self.address
 
     @property
     def running(self) -> int:

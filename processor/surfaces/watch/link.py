@@ -58,22 +58,30 @@ def partition_of(settings: Settings, session_id: str) -> int:
     return partition_of_key(session_id.encode("utf-8", "surrogatepass"), settings.topics.partitions)
 
 
-async def send_beats(watch: Watch, path: Path, ask: Ask) -> None:
-    """In a worker: until cancelled. A supervisor that has gone takes its worker along, so nothing is told of it."""
-    while True:
+async def send_beats(watch: Watch, path: Path, ask: Ask, stop: asyncio.Event) -> None:
+    """In a worker, until told to stop, which sends a last beat.
+
+    A supervisor that has gone takes its worker along, so nothing is told of it.
+    """
+    stopping = asyncio.ensure_future(stop.wait())
+    while not stop.is_set():
         with suppress(OSError, IncompleteReadError):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
                 async with asyncio.TaskGroup() as group:
                     answers = group.create_task(_answer(reader, writer, ask))
                     while not answers.done():
+                        last = stop.is_set()
                         await _send(writer, Told(watch.take()))
-                        await asyncio.wait({answers}, timeout=BEAT_S)
+                        if last:
+                            answers.cancel()
+                            break
+                        await asyncio.wait({answers, stopping}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             except* OSError:
                 pass
             finally:
                 writer.close()
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.wait({stopping}, timeout=AGAIN_S)
 
 
 async def _answer(reader: StreamReader, writer: StreamWriter, ask: Ask) -> None:

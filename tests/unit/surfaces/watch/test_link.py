@@ -35,14 +35,14 @@ async def connected(path: Path, workers: dict[Watch, Ask]) -> AsyncIterator[tupl
     picture = Picture(SETTINGS)
     source = Workers(SETTINGS, picture)
     server = await source.serve(path)
-    sending = [asyncio.create_task(send_beats(watch, path, ask)) for watch, ask in workers.items()]
+    stop = asyncio.Event()
+    sending = [asyncio.create_task(send_beats(watch, path, ask, stop)) for watch, ask in workers.items()]
     try:
         await until(lambda: len(picture.instances) == len(workers))
         yield picture, source
     finally:
-        for task in sending:
-            task.cancel()
-        await asyncio.gather(*sending, return_exceptions=True)
+        stop.set()
+        await asyncio.gather(*sending)
         server.close()
 
 
@@ -56,14 +56,18 @@ async def test_the_supervisor_hears_every_worker_and_when_one_goes(tmp_path: Pat
     path = tmp_path / "s"
     picture = Picture(SETTINGS)
     server = await Workers(SETTINGS, picture).serve(path)
-    tasks = [asyncio.create_task(send_beats(watch(name), path, having())) for name in "ab"]
+    stops = [asyncio.Event(), asyncio.Event()]
+    watches = [watch("a"), watch("b")]
+    tasks = [asyncio.create_task(send_beats(watches[n], path, having(), stops[n])) for n in range(2)]
     await until(lambda: set(picture.instances) == {"a", "b"})
-    tasks[0].cancel()
+    watches[0].ended("it was over")
+    stops[0].set()
     await until(lambda: not picture.instances["a"].connected)
     assert picture.instances["b"].connected
     assert "connection ended" in (picture.instances["a"].why or "")
-    tasks[1].cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    assert picture.instances["a"].beat.error == "it was over"
+    stops[1].set()
+    await asyncio.gather(*tasks)
     server.close()
 
 

@@ -1,0 +1,122 @@
+"""What `run` shows of itself: by a worker alone, or by the supervisor of several."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from processor.config import Settings
+from processor.errors import Refused
+from processor.surfaces.ports import Kafka
+from processor.surfaces.thread import beside
+from processor.surfaces.watch.beat import SessionAnswer
+from processor.surfaces.watch.link import ANSWER_S, BEAT_S, Workers, partition_of, send_beats
+from processor.surfaces.watch.picture import Picture
+from processor.surfaces.watch.session_view import look_up
+from processor.surfaces.watch.watch import Watch
+
+THREAD = "window"
+LISTENING_S = 30.0  # to import a web server and to listen, on a busy machine
+GRACE_S = 3.0  # for the last requests
+
+
+class OwnSessions:
+    """A `SessionSource` in another thread: the sessions of the worker in this process."""
+
+    def __init__(self, settings: Settings, watch: Watch, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._loop = loop
+
+    async def look_up(self, session_id: str) -> SessionAnswer:
+        """In the engine's event loop, which may be busy or gone."""
+        partition = partition_of(self._settings, session_id)
+        looking = look_up(self._watch, session_id, partition)
+        try:
+            answer = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(looking, self._loop))
+        except RuntimeError:
+            looking.close()
+            return SessionAnswer(unavailable="the processor has ended")
+        try:
+            return await asyncio.wait_for(answer, ANSWER_S)
+        except TimeoutError:
+            return SessionAnswer(unavailable="the processor's event loop does not turn")
+
+
+@asynccontextmanager
+async def shown_alone(settings: Settings, watch: Watch, kafka: Kafka) -> AsyncIterator[str]:
+    """This process's worker, over HTTP, while the context lasts; the value is the address to tell people.
+
+    Raises `Refused` where it cannot be listened on.
+    """
+    loop = asyncio.get_running_loop()
+    listening: asyncio.Future[str] = loop.create_future()
+    sessions = OwnSessions(settings, watch, loop)
+
+    def told(url: str | None, error: Exception | None) -> None:
+        if listening.done():
+            return
+        if error is None:
+            assert url is not None
+            listening.set_result(url)
+        else:
+            listening.set_exception(error)
+
+    async def show(stop: asyncio.Event) -> None:
+        try:
+            from processor.surfaces.serving import served  # half a second of imports, here beside the engine's own
+
+            picture = Picture(settings)
+            picture.hear(watch.take())
+            async with served(settings, picture, sessions, kafka) as url:
+                loop.call_soon_threadsafe(told, url, None)
+                await _hear(picture, watch, stop)
+        except Refused as error:
+            loop.call_soon_threadsafe(told, None, error)
+
+    async with beside(THREAD, show, GRACE_S):
+        async with asyncio.timeout(LISTENING_S):
+            url = await listening
+        yield url
+
+
+async def _hear(picture: Picture, watch: Watch, stop: asyncio.Event) -> None:
+    stopping = asyncio.ensure_future(stop.wait())
+    while not stop.is_set():
+        picture.hear(watch.take())
+        await asyncio.wait({stopping}, timeout=BEAT_S)
+    picture.hear(watch.take())
+
+
+@asynccontextmanager
+async def shown_by_supervisor(settings: Settings, watch: Watch, path: Path) -> AsyncIterator[None]:
+    """This worker's beats go to its supervisor while the context lasts."""
+    sessions = OwnSessions(settings, watch, asyncio.get_running_loop())
+
+    def send(stop: asyncio.Event) -> Awaitable[None]:
+        return send_beats(watch, path, sessions.look_up, stop)
+
+    async with beside(THREAD, send, GRACE_S):
+        yield
+
+
+@asynccontextmanager
+async def workers_shown(settings: Settings, kafka: Kafka) -> AsyncIterator[tuple[str, Path]]:
+    """In the supervisor: all its workers, over HTTP; the address to tell people, and the socket for their beats."""
+    from processor.surfaces.serving import served
+
+    picture = Picture(settings)
+    workers = Workers(settings, picture)
+    with tempfile.TemporaryDirectory(prefix="creative-feedback-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "beats"
+        server = await workers.serve(path)
+        try:
+            async with served(settings, picture, workers, kafka) as url:
+                yield url, path
+        finally:
+            server.close()
+            with suppress(OSError):
+                path.unlink()
