@@ -1,0 +1,1 @@
+"""The WebSocket stream: a real server and real sockets, and beats as workers send them."""
