@@ -30,7 +30,7 @@ from processor.surfaces.http.token import BearerToken
 from processor.surfaces.watch.picture import Picture
 
 DASHBOARD = "processor.surfaces.dashboard"
-DRAIN_S = 0.8  # for requests that are being answered; twice, since those that are not by then are told to end
+DRAIN_S = 0.6  # for requests that are being answered; twice, since those that are not by then are told to end
 SPARE_FILES = 256  # for Kafka, for files and for what refuses a connection
 
 _log = structlog.get_logger(__name__)
