@@ -1,0 +1,150 @@
+"""What it costs to be watched: the whole processor bare, and with everything on, in pairs of one run.
+
+    python -m tests.bench.watching --events 400000 --rounds 6
+
+Everything on: counts, metrics, what happened in the log, the HTTP surface in its thread, a scrape of ``/metrics`` and
+an ``/api/overview`` every second, and a subscriber of the stream who wants everything.  Each pair is run in both
+orders in turn; the figures are medians of the pairs' ratios (1.0: it costs nothing).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import statistics
+import sys
+import time
+from contextlib import suppress
+from io import StringIO
+
+import aiohttp
+import msgspec
+
+from processor.app import ApacheKafka
+from processor.backends.embedded import EmbeddedKafka
+from processor.backends.kafka import EventProducer, apply, connected, observe, run_processor
+from processor.config import Settings, declared_topology, load_settings
+from processor.engine.observer import Observer
+from processor.engine.ports import Fold
+from processor.surfaces.chronicle import Chronicle
+from processor.surfaces.cli.event_loop import cancelled, run_async
+from processor.surfaces.folds import partition_fold
+from processor.surfaces.logs import configure_logging
+from processor.surfaces.observers import Observers
+from processor.surfaces.showing import shown_alone
+from processor.surfaces.watch.watch import Watch
+from tests.bench.throughput import PARTITIONS, Counting, Rate, events
+from topology import plan
+
+
+async def measure(settings: Settings, count: int, *, watched: bool) -> Rate:
+    """From the start of the instance to the last commit."""
+    stop, counting = asyncio.Event(), Counting(count)
+    if not watched:
+        return await _measure(settings, count, counting, counting, stop, None)
+    watch = Watch("bench")
+    observers: list[Observer] = [counting, watch, Chronicle(settings.logs.session_lines_per_s)]
+    turning = asyncio.create_task(watch.turn())
+    async with shown_alone(settings, watch, ApacheKafka()) as url:
+        looking = asyncio.create_task(_look(url))
+        try:
+            return await _measure(settings, count, counting, Observers(observers), stop, watch)
+        finally:
+            await cancelled(looking)
+            await cancelled(turning)
+
+
+async def _measure(
+    settings: Settings, count: int, counting: Counting, observer: Observer, stop: asyncio.Event, watch: Watch | None
+) -> Rate:
+    def fold(partition: int) -> Fold:
+        made = partition_fold(settings, partition, keeps_diary=watch is not None)
+        return made if watch is None else watch.made(partition, made)
+
+    began, cpu = time.perf_counter(), time.process_time()
+    running = asyncio.create_task(run_processor(settings, fold, observer, stop))
+    finished = asyncio.create_task(counting.done.wait())
+    await asyncio.wait({running, finished}, return_when=asyncio.FIRST_COMPLETED)
+    rate = Rate(count / (time.perf_counter() - began), count / (time.process_time() - cpu))
+    stop.set()
+    await running
+    return rate
+
+
+async def _look(url: str) -> None:
+    """Somebody with a dashboard and a Prometheus, whose own CPU time counts here too."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/ws?batch=1&happened=1") as stream:
+        while True:
+            for path in ("/metrics", "/api/overview"):
+                async with session.get(url + path) as answer:
+                    await answer.read()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    while True:
+                        await stream.receive()
+
+
+async def main(servers: str, count: int, rounds: int) -> dict[str, object]:
+    """The pairs, and the medians of their ratios."""
+    pairs: list[dict[bool, Rate]] = []
+    for turn in range(rounds):
+        pair: dict[bool, Rate] = {}
+        for watched in (False, True) if turn % 2 else (True, False):
+            name = f"watching-{turn}-{watched}".lower()
+            settings = load_settings(
+                None,
+                {},
+                {
+                    "kafka.bootstrap_servers": servers,
+                    "topics.partitions": PARTITIONS,
+                    "topics.replication_factor": 1,
+                    "topics.actions": f"{name}.actions",
+                    "topics.metrics": f"{name}.metrics",
+                    "topics.dead_letters": f"{name}.dead-letters",
+                    "topics.changelog": f"{name}.changelog",
+                    "engine.application_id": name,
+                    "engine.instance_id": "bench",
+                    "http.port": 0,
+                },
+            )
+            declared = declared_topology(settings)
+            async with connected(settings, "bench") as connection:
+                await apply(connection, settings, plan(declared, await observe(connection, declared)), declared)
+            if not pairs and not pair:
+                await _write(settings, count)
+            pair[watched] = await measure(settings, count, watched=watched)
+        pairs.append(pair)
+    return {
+        "events": count,
+        "rounds": rounds,
+        "bare": [msgspec.to_builtins(pair[False]) for pair in pairs],
+        "watched": [msgspec.to_builtins(pair[True]) for pair in pairs],
+        "ratio_per_s": round(statistics.median(pair[True].per_s / pair[False].per_s for pair in pairs), 3),
+        "ratio_per_cpu_s": round(statistics.median(pair[True].per_cpu_s / pair[False].per_cpu_s for pair in pairs), 3),
+    }
+
+
+async def _write(settings: Settings, count: int) -> None:
+    async with EventProducer(settings) as producer:
+        chunk: list[tuple[bytes, bytes]] = []
+        for event in events(count):
+            chunk.append(event)
+            if len(chunk) == 2_000:
+                await producer.send(chunk)
+                chunk = []
+        await producer.send(chunk)
+        await producer.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=400_000)
+    parser.add_argument("--rounds", type=int, default=6)
+    options = parser.parse_args()
+    gc.set_threshold(50_000, 20, 100)
+    configure_logging(logging.INFO, json_lines=True, stream=StringIO())
+    with EmbeddedKafka(properties={"auto.create.topics.enable": "true", "num.partitions": str(PARTITIONS)}) as kafka:
+        json.dump(run_async(main(kafka.bootstrap_servers, options.events, options.rounds)), sys.stdout, indent=2)
