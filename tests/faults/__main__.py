@@ -1,4 +1,7 @@
-"""`python -m tests.faults campaign`: as many faults as asked for, on a real Apache Kafka, proven by the oracle."""
+"""Faults on a real Apache Kafka.
+
+``campaign``: as many as asked for, proven by the oracle.  ``health``: what the probes said of each.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from processor.surfaces.cli.event_loop import run_async
 from tests.faults.campaign.play import play
 from tests.faults.campaign.report import Tally, table
 from tests.faults.campaign.rounds import FAULTS_PER_ROUND, KINDS, Kind, Round, rounds
+from tests.faults.health import scenes
+from tests.faults.health.sighting import table as sightings_table
 from tests.kafka.fixtures import running_kafka
 
 EXAMPLES = """\
@@ -60,12 +65,19 @@ def parser() -> argparse.ArgumentParser:
     campaign.add_argument("--round", metavar="KIND:NUMBER", help="play this round only, as a failure tells")
     campaign.add_argument("--folder", type=Path, metavar="DIR", help="for journals and logs; default: a temporary one")
     campaign.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    health = commands.add_parser("health", description="Cause what the probes are for; print what they said of it.")
+    health.add_argument(
+        "--stuck-after-ms", type=_count, default=scenes.STUCK_AFTER_MS, metavar="MS",
+        help=f"http.stuck_after_ms; default {scenes.STUCK_AFTER_MS}, a fifth of the product's",
+    )  # fmt: skip
     return made
 
 
 def main(arguments: list[str]) -> int:
     """The program; returns the exit code."""
     options = parser().parse_args(arguments)
+    if options.command == "health":
+        return health(options.stuck_after_ms)
     asked = {kind: getattr(options, kind.replace("-", "_")) for kind in KINDS}
     parts = [part for kind in KINDS for part in rounds(kind, asked[kind], options.seed)]
     if options.round is not None:
@@ -98,6 +110,22 @@ def main(arguments: list[str]) -> int:
     if not summary.violations and options.folder is None:
         folder.rmdir()
     return 1 if summary.violations else 0
+
+
+def health(stuck_after_ms: int) -> int:
+    """About a minute; raises where a probe did not tell what it should have told."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    with (
+        tempfile.TemporaryDirectory(prefix="creative-feedback-health-") as folder,
+        running_kafka(secure=False) as kafka,
+    ):
+
+        def tell(line: str) -> None:
+            print(line, file=sys.stderr, flush=True)
+
+        seen = run_async(scenes.play(kafka.bootstrap_servers, Path(folder), stuck_after_ms, tell))
+    print(sightings_table(seen))
+    return 0
 
 
 def _nothing(name: str | None) -> str:
