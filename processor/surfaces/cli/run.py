@@ -29,9 +29,11 @@ from processor.surfaces.ports import Kafka
 from processor.surfaces.report import ReportedSecond
 from processor.surfaces.showing import shown_alone, shown_by_supervisor, workers_shown
 from processor.surfaces.supervisor import Supervisor, Worker
+from processor.surfaces.tracing_environment import tracing_from_environment
 from processor.surfaces.watch.watch import Watch
 
 REPORT_INTERVAL_S = 1.0
+TRACES_S = 2.0  # for the last spans to be sent
 
 
 def run(
@@ -67,6 +69,8 @@ def run(
     crashes is restarted after a pause that doubles from 0.5 s to 30 s; one that ends for good (exit 2 or 3) stops all.
     Logs go to stderr, as JSON where it is no terminal. With --json a report of every second goes to stdout, before
     the first ones of several workers one of the supervisor's, which tells the address.
+
+    Traces go where the standard variables say, OTEL_EXPORTER_OTLP_ENDPOINT for one.
 
     Dashboard, API, /health/live, /health/ready and /metrics are at http://127.0.0.1:8080, or at a free port where that
     one is taken: the log says which. Settings of the section http change that; several workers have one address.
@@ -133,6 +137,9 @@ async def _work(kafka: Kafka, settings: Settings, as_json: bool, with_parent: bo
     watch = Watch(name)
     chronicle = Chronicle(settings.logs.session_lines_per_s)
     observers: list[Observer] = [watch, chronicle]
+    tracing = tracing_from_environment(settings, os.environ)
+    if tracing is not None:
+        observers.append(tracing)
     async with AsyncExitStack() as stack:
         stack.enter_context(stop_on_signals(stop))
         if with_parent:
@@ -150,6 +157,8 @@ async def _work(kafka: Kafka, settings: Settings, as_json: bool, with_parent: bo
             stack.callback(_print_report, report)
             stack.push_async_callback(cancelled, asyncio.create_task(_report_every_second(report)))
         stack.callback(chronicle.close)
+        if tracing is not None:
+            stack.callback(tracing.shutdown, TRACES_S)
 
         def fold(partition: int) -> Fold:
             return watch.made(partition, partition_fold(settings, partition, keeps_diary=True))
