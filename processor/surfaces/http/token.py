@@ -80,7 +80,7 @@ def _given(headers: CIMultiDictProxy[str]) -> bytes | None:
     scheme, _, token = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip().encode("utf-8", "replace")
-    for offered in headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "").split(","):
+    for offered in ",".join(headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())).split(","):
         protocol = offered.strip()
         if protocol.startswith(SUBPROTOCOL):
             text = protocol.removeprefix(SUBPROTOCOL)

@@ -26,7 +26,9 @@ from processor.surfaces.http.listening import BACKLOG, is_loopback, listening_so
 from processor.surfaces.http.ports import OwnerDirectory, Render, SessionSource
 from processor.surfaces.http.probes import Probes
 from processor.surfaces.http.sessions import PREFIX, Sessions
+from processor.surfaces.http.stream import Stream, attach
 from processor.surfaces.http.token import BearerToken
+from processor.surfaces.prometheus import Exposition
 from processor.surfaces.watch.picture import Picture
 
 DASHBOARD = "processor.surfaces.dashboard"
@@ -42,6 +44,7 @@ class Served(Struct, frozen=True):
     url: str
     addresses: list[tuple[str, int]]
     door: Door
+    stream: Stream
 
 
 @asynccontextmanager
@@ -50,13 +53,14 @@ async def serve(
     picture: Picture,
     *,
     sessions: SessionSource,
-    render: Render,
     owners: OwnerDirectory | None = None,
+    render: Render | None = None,
     dashboard: Traversable | None = None,
 ) -> AsyncIterator[Served]:
     """Serve until left, then drain within 2 s. Raises `Refused` where it cannot listen or has no usable token.
 
-    Runs in the event loop that the ``picture`` belongs to; ``sessions`` and ``owners`` are awaited there.
+    Runs in the event loop that the ``picture`` belongs to; ``sessions`` and ``owners`` are awaited there. Without
+    ``render`` the metrics are those of an `Exposition` that counts from now on; without ``dashboard`` it is ours.
     """
     http = settings.http
     token = None if http.token_file is None else BearerToken(Path(http.token_file))
@@ -71,6 +75,11 @@ async def serve(
 
     app = web.Application(middlewares=[guard.middleware()])
     app.on_response_prepare.append(_protect)
+    stream = attach(app, picture, settings, glance.overview)
+    if render is None:
+        exposition = Exposition(settings, picture.instances, stream.counts)
+        picture.listeners.append(exposition)
+        render = exposition.render
     _add_routes(
         app,
         Api(picture, glance),
@@ -96,7 +105,7 @@ async def serve(
     if not loopback and token is None:
         _log.warning("http_open_to_all", host=http.host, remedy="set http.token_file, or http.host = 127.0.0.1")
     try:
-        yield Served(url, [bound.getsockname()[:2] for bound in sockets], door)
+        yield Served(url, [bound.getsockname()[:2] for bound in sockets], door, stream)
     finally:
         for listener in listeners:
             listener.close()
