@@ -367,8 +367,8 @@ class TracingConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     session_ids: Annotated[bool, Meta(description="Name the session in its events' spans.")] = False
     max_spans_per_s: Annotated[
-        int, Meta(ge=1, le=100_000, description="Sampled events with a span of their own; the others are counted.")
-    ] = 200
+        int, Meta(ge=1, le=100_000, description="Sampled events that get a span a second; the others are counted.")
+    ] = 100
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

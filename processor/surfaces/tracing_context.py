@@ -14,6 +14,8 @@ MAX_TRACEPARENT_BYTES: Final = 512  # later versions may be longer than the 55 o
 MAX_TRACESTATE_BYTES: Final = 512  # what W3C asks to carry at least; more is carried on, but not into spans
 
 _TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_USUAL_BYTES: Final = 55
+_SAMPLED: Final = b"13579bdf"  # the last digit of the flags with the lowest bit set
 _VERSION_00: Final = b"00"
 _NO_VERSION: Final = b"ff"
 _MEMBERS: Final = 32
@@ -36,6 +38,8 @@ def sampled_context(headers: Iterable[tuple[str, bytes | None]]) -> SpanContext 
             state = value
     if parent is None or len(parent) > MAX_TRACEPARENT_BYTES:
         return None
+    if len(parent) == _USUAL_BYTES and parent[-1] not in _SAMPLED:
+        return None  # nearly all of them: not worth a closer look
     found = _TRACEPARENT.fullmatch(parent)
     if found is None:
         return None

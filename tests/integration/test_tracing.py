@@ -129,7 +129,9 @@ def test_a_collector_gets_what_was_traced_before_the_end(
     collector: Collector, traced: Callable[..., Tracing], compression: str
 ) -> None:
     tracing = traced(
-        settings_from({"engine": {"application_id": "app", "instance_id": "w-0"}}),
+        settings_from(
+            {"engine": {"application_id": "app", "instance_id": "w-0"}, "tracing": {"max_spans_per_s": 1_000}}
+        ),
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
         OTEL_EXPORTER_OTLP_HEADERS="x-api-key=secret",
         OTEL_EXPORTER_OTLP_COMPRESSION=compression,

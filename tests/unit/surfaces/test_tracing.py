@@ -108,8 +108,8 @@ def test_the_transactions_span_links_to_the_producers_and_the_events_to_it() -> 
     assert (transaction.start_time, transaction.end_time) == (NOW_NS - 200_000_000, NOW_NS)
     attributes = transaction.attributes or {}
     assert attributes["messaging.batch.message_count"] == 100
-    assert attributes["creative_feedback.events_sampled"] == 2
-    assert attributes["creative_feedback.events_without_span"] == 0
+    assert attributes["creative_feedback.events_traced"] == 2
+    assert attributes["creative_feedback.events_left_out"] == 0
     assert [(event.attributes or {})["messaging.kafka.offset"] for event in traced.events] == [1, 3]
     for event in traced.events:
         assert [link.context.span_id for link in event.links] == [context_of(transaction).span_id]
@@ -130,11 +130,11 @@ def test_a_sampler_that_wants_nothing_gets_nothing() -> None:
 
 
 def test_links_are_bounded() -> None:
-    traced = Traced()
+    traced = Traced(settings_from({"tracing": {"max_spans_per_s": 1_000}}))
     traced.committed({0: [record(offset=offset) for offset in range(1_000)]})
     [transaction] = traced.transactions
     assert len(transaction.links) == MAX_LINKS
-    assert (transaction.attributes or {})["creative_feedback.events_sampled"] == 1_000
+    assert (transaction.attributes or {})["creative_feedback.events_traced"] == 1_000
 
 
 def test_spans_a_second_are_bounded_and_what_has_none_is_counted() -> None:
@@ -143,8 +143,9 @@ def test_spans_a_second_are_bounded_and_what_has_none_is_counted() -> None:
         traced.now = moment
         traced.committed({0: [record(offset=offset) for offset in range(30)]})
     assert len(traced.events) == 10 + 5 + 0 + 10
-    without = [(span.attributes or {})["creative_feedback.events_without_span"] for span in traced.transactions]
-    assert without == [20, 25, 30, 20]
+    told = [(len(span.links), span.attributes or {}) for span in traced.transactions]
+    assert [links for links, _ in told] == [10, 5, 10]
+    assert [attributes["creative_feedback.events_left_out"] for _, attributes in told] == [20, 25, 30 + 20]
 
 
 def test_a_session_is_named_only_where_the_settings_say_so() -> None:
