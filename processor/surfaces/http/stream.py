@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
-from aiohttp import WSCloseCode, WSMsgType, hdrs, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, hdrs, web
 
 from processor.config import Settings
 from processor.surfaces.http.answers import error
@@ -89,7 +89,7 @@ class Stream:
         self.patience = Patience(self.counts)
         self.fanout = Fanout(overview, self.counts, self.patience)
         self._max_subscribers = max_subscribers
-        self._subscribers: set[Subscriber] = set()
+        self.subscribers: set[Subscriber] = set()
         self._draining = False
         self._empty = asyncio.Event()
 
@@ -133,14 +133,14 @@ class Stream:
                 return response
             _bound(transport)
             subscriber = Subscriber(transport, self.counts, subscription.raw)
-            self._subscribers.add(subscriber)
+            self.subscribers.add(subscriber)
             try:
                 self.patience.welcome(subscriber)
                 self.fanout.subscribe(subscriber, subscription)
                 await self._listen(response, subscriber)
             finally:
                 subscriber.ended = True
-                self._subscribers.discard(subscriber)
+                self.subscribers.discard(subscriber)
                 self.fanout.subscribe(subscriber, None)
                 self.patience.forget(subscriber)
                 transport.close()
@@ -160,7 +160,7 @@ class Stream:
                 return
             if message.type is WSMsgType.ERROR:
                 # A frame against the protocol, which aiohttp has answered by its close code, or a lost connection.
-                self.counts.hostile_closed += response.close_code != WSCloseCode.ABNORMAL_CLOSURE
+                self.counts.hostile_closed += isinstance(message.data, WebSocketError)
                 return
             if message.type in (WSMsgType.CLOSED, WSMsgType.CLOSING):
                 return
@@ -210,7 +210,7 @@ class Stream:
         """Say 1001 to everybody, wait a moment for their answers, close what is left."""
         self._draining = True
         self._empty.clear()
-        for told, subscriber in enumerate(list(self._subscribers)):
+        for told, subscriber in enumerate(list(self.subscribers)):
             subscriber.say_goodbye(CloseCode.GOING_AWAY, "the server is going away")
             if told % SLICE_SUBSCRIBERS == 0:
                 await asyncio.sleep(0)
@@ -218,7 +218,7 @@ class Stream:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
                     await self._empty.wait()
-        for subscriber in list(self._subscribers):
+        for subscriber in list(self.subscribers):
             subscriber.abort()
 
 

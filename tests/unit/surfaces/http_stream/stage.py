@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
-from aiohttp import ClientSession, ClientWebSocketResponse, ClientWSTimeout, WSMsgType, web
+from aiohttp import ClientSession, ClientWebSocketResponse, ClientWSTimeout, TCPConnector, WSMsgType, web
 
 from processor.config import Settings, load_settings
 from processor.surfaces.http.stream import Stream, attach
+from processor.surfaces.http.stream_subscriber import Subscriber
 from processor.surfaces.watch.beat import Beat
 from processor.surfaces.watch.picture import Picture
 from schemas.codec import encode_json
@@ -90,6 +91,16 @@ class Stage:
         self._raws.append(client)
         await client.shake_hands(query, more)
         return client
+
+    def only_subscriber(self) -> Subscriber:
+        """As the server sees it."""
+        (subscriber,) = self.stream.subscribers
+        return subscriber
+
+    async def until_heard(self, count: int) -> None:
+        """Wait until the server has heard of so many clients."""
+        while sum(subscriber.heard_at >= 0 for subscriber in self.stream.subscribers) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
     def leave(self) -> None:
         """All sockets are closed."""
@@ -184,7 +195,7 @@ async def staged(settings: Settings | None = None) -> AsyncIterator[Stage]:
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
     await site.start()
     try:
-        async with ClientSession() as clients:
+        async with ClientSession(connector=TCPConnector(limit=0)) as clients:
             stage = Stage(stream, picture, runner.addresses[0][1], clients)
             try:
                 yield stage
