@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from processor.config import Settings
 from processor.surfaces.supervisor import BackOff
-from processor.surfaces.watch.beat import Beat, PartitionBeat
+from processor.surfaces.watch.beat import NEVER_HEARD, Beat, PartitionBeat
 
 What = Literal[
     "event_loop_stalled",
@@ -136,15 +136,19 @@ class _Look:
                 yield from self._partition(partition, beat)
 
     def _absent(self) -> _Finding:
-        if self._beat.phase == "starting" and self._beat.sequence == 0 and self._age_s <= self._told_s:
+        never_heard = self._beat.sequence == NEVER_HEARD
+        if never_heard and self._age_s <= self._limit_s:
             return self._told("starting", "its process begins: wait", self._age_s)
-        error = f": {cause}" if (cause := self._beat.error or self._why) else ""
-        patience_s = BackOff().longest + self._limit_s
-        if self._age_s > patience_s:
-            message = f"gone for {self._age_s:.0f} s{error}, and not started again: start everything anew"
-            return self._deadly("worker_ended", message, self._age_s)
-        message = f"gone for {self._age_s:.0f} s{error}: it is started again after a pause; its log tells why"
-        return self._told("worker_ended", message, self._age_s)
+        cause = self._beat.error or self._why
+        since = (
+            f"not heard of yet, {self._age_s:.0f} s after its start" if never_heard else f"gone for {self._age_s:.0f} s"
+        )
+        message = f"{since}: {cause}" if cause else since
+        if self._age_s > BackOff().longest + self._limit_s:
+            return self._deadly("worker_ended", f"{message}, and not started again: start everything anew", self._age_s)
+        return self._told(
+            "worker_ended", f"{message}; its supervisor starts it again after a pause, its log tells why", self._age_s
+        )
 
     def _silent(self) -> _Finding:
         message = (

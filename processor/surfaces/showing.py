@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -104,11 +104,13 @@ async def shown_by_supervisor(settings: Settings, watch: Watch, path: Path) -> A
 
 
 @asynccontextmanager
-async def workers_shown(settings: Settings, kafka: Kafka) -> AsyncIterator[tuple[str, Path]]:
+async def workers_shown(settings: Settings, names: Iterable[str], kafka: Kafka) -> AsyncIterator[tuple[str, Path]]:
     """In the supervisor: all its workers, over HTTP; the address to tell people, and the socket for their beats."""
     from processor.surfaces.serving import served
 
     picture = Picture(settings)
+    for name in names:
+        picture.expect(name)
     workers = Workers(settings, picture)
     with tempfile.TemporaryDirectory(prefix="creative-feedback-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "beats"

@@ -111,16 +111,14 @@ async def _supervise(
     with_parent: bool,
 ) -> int:
     stop = asyncio.Event()
+    names = [f"{name}-{n}" for n in range(workers)]
     async with AsyncExitStack() as stack:
-        url, path = await stack.enter_async_context(workers_shown(settings, kafka))
+        url, path = await stack.enter_async_context(workers_shown(settings, names, kafka))
         if as_json:
             _print_report(ReportedSecond(name, url))  # the address, before any worker can tell it
         shown = ("--beats-to", str(path), "--set", f"http.advertised_url={url}")
         supervisor = Supervisor(
-            [
-                Worker(worker, (*command, *shown, "--instance", worker))
-                for worker in (f"{name}-{n}" for n in range(workers))
-            ],
+            [Worker(worker, (*command, *shown, "--instance", worker)) for worker in names],
             lambda line: print(f"creative-feedback: {line}", file=sys.stderr, flush=True),
             grace_s=settings.engine.shutdown_timeout_ms / 1000 + 2.0,
         )

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 Phase = Literal["starting", "working", "recovering", "stopping", "ended"]
+NEVER_HEARD = -1  # the sequence of a beat that stands for those of a worker that has not told anything
+
 PartitionPhase = Literal["assigned", "restoring", "running", "halted"]
 
 

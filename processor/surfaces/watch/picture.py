@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct
 
 from processor.config import APPLICATION_VERSION, Settings
 from processor.loop.session import EXPLORING, MODES
-from processor.surfaces.watch.beat import Beat
+from processor.surfaces.watch.beat import NEVER_HEARD, Beat
 from processor.surfaces.watch.curves import default_curves
 from processor.surfaces.watch.overview import (
     CreativityHealth,
@@ -147,6 +147,14 @@ class Picture:
 
     # Hearing ------------------------------------------------------------------------------------------------------
 
+    def expect(self, instance: str) -> None:
+        """A worker is about to be started: until its first beat it is one that starts, and is not connected."""
+        wall = self._clock()
+        known = self.instances[instance] = Instance(
+            Beat(instance, NEVER_HEARD, wall, wall, "starting"), self._monotonic()
+        )
+        known.connected = False
+
     def hear(self, beat: Beat) -> None:
         """Take in one worker's beat."""
         now, wall = self._monotonic(), self._clock()
@@ -154,7 +162,7 @@ class Picture:
         if known is None:
             known = self.instances[beat.instance] = Instance(beat, now)
         else:
-            known.restarts += beat.began != known.beat.began
+            known.restarts += known.beat.sequence != NEVER_HEARD and beat.began != known.beat.began
             known.beat, known.heard_at, known.connected, known.why = beat, now, True, None
         add(self.totals, beat.tally)
         self.metrics_left_out += beat.metrics_left_out

@@ -49,6 +49,7 @@ class Answers(Struct):
 
     live: int
     ready: int
+    instances: int
     reasons: list[Reason]  # of ready
     unlive: list[Reason]  # of live, where that failed
 
@@ -80,7 +81,9 @@ class Command:
         """Both probes, live first: what fails it has been told by ready."""
         live_code, live = await self._probe("live")
         ready_code, ready = await self._probe("ready")
-        self._last = Answers(live_code, ready_code, ready.reasons, live.reasons if live_code != 200 else [])
+        self._last = Answers(
+            live_code, ready_code, ready.instances, ready.reasons, live.reasons if live_code != 200 else []
+        )
         return self._last
 
     async def until(self, what: str, holds: Callable[[Answers], Any]) -> Answers:

@@ -180,7 +180,8 @@ async def two_workers(servers: str, folder: Path, stuck_after_ms: int = STUCK_AF
     async with stage(servers, folder, seed=502, partitions=4, settings=changed) as scenario:
         scenario.load.begin(RATE)
         async with command(scenario.settings, folder, "--workers", "2", "--instance", "crew") as run:
-            await run.until("two workers", lambda answers: answers.well)
+            answers = await run.until("well", lambda answers: answers.well)
+            assert answers.instances == 2, "ready before both workers were"
             names = {process: _instance(process) for process in workers(run.process.pid)}
             killed, frozen = names
             began = monotonic()

@@ -219,7 +219,7 @@ def test_a_worker_that_ended_is_the_supervisors_to_start_until_it_does_not() -> 
     # The supervisor pauses for up to 30 s.
     gone.heard_at = NOW - 30.0 - LIMIT_S - 0.1
     reason = expect(health(beat("w-1"), gone), "worker_ended", "w-0", live=False)
-    assert "not started again" in reason.message
+    assert "gone for 40 s: ended by SIGKILL, and not started again" in reason.message
 
 
 def test_what_ended_a_worker_is_told() -> None:
@@ -231,11 +231,24 @@ def test_what_ended_a_worker_is_told() -> None:
     assert "gone for 0 s: no broker answers" in only(health(gone)).message
 
 
-def test_a_worker_that_was_announced_is_starting_then_late() -> None:
-    announced = beat(phase="starting", sequence=0, partitions={})
-    expect(health(Told(announced, connected=False)), "starting", "w-0", live=True)
-    late = Told(announced, connected=False, heard_at=NOW - NOTICED_S)
-    expect(health(late), "worker_ended", "w-0", live=True)
+def test_a_worker_that_is_expected_is_starting_then_late_then_lost() -> None:
+    now = [NOW]
+    picture = Picture(SETTINGS, monotonic=lambda: now[0])
+    picture.expect("w-0")
+    picture.expect("w-1")
+    picture.hear(beat("w-1"))
+    reason = expect(judge(picture, now[0], SETTINGS), "starting", "w-0", live=True)
+    assert reason.message == "w-0: its process begins: wait"
+    now[0] += LIMIT_S + 0.1
+    picture.hear(beat("w-1"))
+    reason = expect(judge(picture, now[0], SETTINGS), "worker_ended", "w-0", live=True)
+    assert "not heard of yet, 10 s after its start" in reason.message
+    now[0] += 30.0
+    picture.hear(beat("w-1"))
+    expect(judge(picture, now[0], SETTINGS), "worker_ended", "w-0", live=False)
+    picture.hear(beat("w-0"))
+    assert judge(picture, now[0], SETTINGS).ready.ok
+    assert picture.instances["w-0"].restarts == 0
 
 
 # All of it -----------------------------------------------------------------------------------------------------------
