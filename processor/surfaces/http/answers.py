@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -47,9 +47,10 @@ _CODES: Mapping[int, tuple[str, str]] = {
 
 
 def protect(headers: CIMultiDict[str]) -> None:
-    """Add every protecting header that is not there yet."""
+    """Add every protecting header; how long an answer may be kept, it knows itself."""
     for name, value in PROTECTION.items():
-        headers.setdefault(name, value)
+        if name != hdrs.CACHE_CONTROL or name not in headers:
+            headers[name] = value
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

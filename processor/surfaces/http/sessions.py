@@ -12,13 +12,27 @@ from processor.errors import ProcessorError
 from processor.surfaces.http.answers import answer, error, json_answer, unavailable
 from processor.surfaces.http.forwarding import FORWARDED, OWNER, Forwarder, OwnerSilent
 from processor.surfaces.http.ports import Owner, OwnerDirectory, SessionSource
+from processor.surfaces.watch.beat import SessionAnswer
 from processor.surfaces.watch.picture import MAX_STORY, Picture
 from schemas.events import MAX_SESSION_ID_CHARACTERS
 
 PREFIX = "/api/sessions/"
-OWNER_S = 2.0  # for finding out who has a partition
+AT_A_TIME = 32  # looked up by the workers, whose event loop has other work
+OWNER_S = 3.5  # for finding out who has a partition, and for waiting until it is one's turn to
 
 _log = structlog.get_logger(__name__)
+
+
+class InTurn:
+    """A session source that is asked for `AT_A_TIME` sessions, whatever number of clients ask for some."""
+
+    def __init__(self, source: SessionSource) -> None:
+        self._source = source
+        self._turns = asyncio.Semaphore(AT_A_TIME)
+
+    async def look_up(self, session_id: str) -> SessionAnswer:
+        async with self._turns:
+            return await self._source.look_up(session_id)
 
 
 class Sessions:
@@ -31,6 +45,7 @@ class Sessions:
         self._source = source
         self._owners = owners
         self._forwarder = forwarder
+        self._asking = asyncio.Lock()
 
     async def one(self, request: web.Request) -> web.StreamResponse:
         """200 with the session, 404, 421 with its owner, or 503."""
@@ -73,7 +88,8 @@ class Sessions:
         if self._owners is None:
             return None
         try:
-            async with asyncio.timeout(OWNER_S):
+            # One at a time: who comes next finds what the directory has learned.
+            async with asyncio.timeout(OWNER_S), self._asking:
                 return await self._owners.owner(partition)
         except (TimeoutError, ProcessorError) as problem:
             _log.warning("http_owner_unknown", partition=partition, reason=str(problem) or "no answer in time")

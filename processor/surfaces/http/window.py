@@ -25,7 +25,7 @@ from processor.surfaces.http.guard import PROBES, Guard
 from processor.surfaces.http.listening import BACKLOG, is_loopback, listening_sockets, make_room, told_url
 from processor.surfaces.http.ports import OwnerDirectory, Render, SessionSource
 from processor.surfaces.http.probes import Probes
-from processor.surfaces.http.sessions import PREFIX, Sessions
+from processor.surfaces.http.sessions import PREFIX, InTurn, Sessions
 from processor.surfaces.http.stream import Stream, attach
 from processor.surfaces.http.token import BearerToken
 from processor.surfaces.prometheus import Exposition
@@ -80,6 +80,7 @@ async def serve(
         exposition = Exposition(settings, picture.instances, stream.counts)
         picture.listeners.append(exposition)
         render = exposition.render
+    sessions = InTurn(sessions)
     _add_routes(
         app,
         Api(picture, glance),

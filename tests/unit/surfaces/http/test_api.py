@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from processor.surfaces.http.glance import FRESH_S, Glance
+from processor.surfaces.http.sessions import AT_A_TIME
 from processor.surfaces.watch.beat import SessionAnswer
 from processor.surfaces.watch.picture import MAX_STORY, Picture
 from tests.unit.surfaces.http.rig import KnownSessions, http_settings, until, window, working
@@ -139,6 +141,28 @@ async def test_what_is_not_there_at_the_moment_will_be(folder: Path) -> None:
         answer = await seen.get("/api/sessions/a")
         assert (answer.status, answer.headers["retry-after"]) == (503, "1")
         assert answer.json == {"error": {"code": "unavailable", "message": "partition 0 is restoring"}}
+
+
+async def test_many_clients_ask_the_workers_for_a_few_sessions_at_a_time(folder: Path) -> None:
+    release, now, most = asyncio.Event(), 0, 0
+
+    class Counting(KnownSessions):
+        async def look_up(self, session_id: str) -> SessionAnswer:
+            nonlocal now, most
+            self.asked.append(session_id)
+            now += 1
+            most = max(most, now)
+            await release.wait()
+            now -= 1
+            return SessionAnswer(session={"session_id": session_id})
+
+    async with window(folder=folder, sessions=Counting()) as seen:
+        asking = [asyncio.create_task(seen.get("/api/sessions/a")) for _ in range(3 * AT_A_TIME)]
+        await until(lambda: seen.served.door.connections == len(asking))
+        await until(lambda: now == AT_A_TIME)
+        release.set()
+        assert {(await task).status for task in asking} == {200}
+    assert most == AT_A_TIME
 
 
 async def test_a_slow_session_holds_nobody_else_up(folder: Path) -> None:
