@@ -44,7 +44,7 @@ async def test_a_subscriber_is_under_no_deadline_and_takes_no_ones_place(folder:
             await asyncio.sleep(0.4)
             await client.send(PING)
             async with asyncio.timeout(5):
-                assert await client.reader.readexactly(2) == PONG
+                await client.reader.readuntil(PONG)  # the stream may have said something before
 
 
 async def test_a_subscriber_needs_the_token_and_a_browser_can_send_it(folder: Path, tmp_path: Path) -> None:
