@@ -56,6 +56,6 @@ async def test_what_a_new_start_would_not_change_is_named_and_unready_and_stays_
 async def test_a_supervisor_tells_of_a_worker_that_was_killed_or_frozen(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """The killed one is started again, so nobody else has to; the frozen one is not."""
     killed, frozen = await scenes.two_workers(kafka.bootstrap_servers, tmp_path)
-    expect(killed, "started again")
+    expect(killed, "its connection ended; its supervisor starts it again")
     expect(frozen, "silent", "kill it")
     print(table([killed, frozen]))

@@ -130,7 +130,9 @@ class Workers:
                     self._picture.hear(message.beat)
                 elif (waiting := self._waiting.get(message.number)) is not None and not waiting.done():
                     waiting.set_result(message.answer)
-        except (IncompleteReadError, OSError, msgspec.DecodeError) as error:
+        except IncompleteReadError:
+            pass  # as every connection ends
+        except (OSError, msgspec.DecodeError) as error:
             why = f"its connection ended: {error}"
         finally:
             writer.close()
