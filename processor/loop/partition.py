@@ -387,7 +387,11 @@ class PartitionFold:
 
 
 def _carried(headers: Iterable[Header], msgpack: bool) -> list[Header]:
-    """The headers an output has because of its input's: the format and the trace context, unless that is none."""
+    """The headers an output has because of its input's: the format and the trace context, unless that is none.
+
+    The context is the producer's, as it came. A span of our own in its place would have a new id in each run, and a
+    replay, or whoever takes over after a crash, would no longer write the same bytes.
+    """
     carried = [header for header in headers if header[0] in TRACE_HEADERS]
     if stored_bytes(carried) > MAX_TRACE_BYTES:
         carried = []
