@@ -9,15 +9,11 @@ from processor.config import Settings
 from processor.surfaces.http import SessionSource, serve
 from processor.surfaces.owners import GroupOwners
 from processor.surfaces.ports import Kafka
-from processor.surfaces.prometheus.exposition import Exposition
 from processor.surfaces.watch.picture import Picture
 
 
 @asynccontextmanager
 async def served(settings: Settings, picture: Picture, sessions: SessionSource, kafka: Kafka) -> AsyncIterator[str]:
     """Serve in this event loop, which is the picture's; the value is the address to tell people."""
-    exposition = Exposition(settings, picture.instances)
-    picture.listeners.append(exposition)
-    owners = GroupOwners(kafka, settings)
-    async with serve(settings, picture, sessions=sessions, render=exposition.render, owners=owners) as window:
+    async with serve(settings, picture, sessions=sessions, owners=GroupOwners(kafka, settings)) as window:
         yield window.url
