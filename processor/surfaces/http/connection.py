@@ -136,10 +136,13 @@ class Connection(RequestHandler):
                 self._allow(self._timeout_s if self._arriving else IDLE_S)
 
     async def _in_time(self, handler: Handler, due: float, request: web.BaseRequest) -> web.StreamResponse:
+        limit = self._limit = asyncio.timeout_at(due)
         try:
-            async with asyncio.timeout_at(due) as self._limit:
+            async with limit:
                 return await handler(request)
-        except TimeoutError:
+        except TimeoutError as problem:
+            if not limit.expired():  # but one of the handler's own
+                return self.handle_error(request, 500, problem)
             return closing(unavailable("this took too long: ask again in a moment"))
         finally:
             self._limit = None
@@ -148,8 +151,8 @@ class Connection(RequestHandler):
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.Response:
         """What could not be read, or what a handler raised; always the connection's last answer."""
-        if request.writer.output_size > 0 or isinstance(exc, ConnectionError):
-            raise ConnectionError("an answer is on its way already") from exc
+        if request.writer.output_size > 0 or self.transport is None:
+            raise ConnectionError("an answer is on its way already, or nobody there to take one") from exc
         if isinstance(exc, HttpProcessingError):
             self._malformed = True
             return closing(_refusal(exc))

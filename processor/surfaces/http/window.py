@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -32,7 +33,7 @@ from processor.surfaces.prometheus import Exposition
 from processor.surfaces.watch.picture import Picture
 
 DASHBOARD = "processor.surfaces.dashboard"
-DRAIN_S = 0.6  # for requests that are being answered; twice, since those that are not by then are told to end
+DRAIN_S = 0.4  # for requests that are being answered; twice, since those that are not by then are told to end
 SPARE_FILES = 256  # for Kafka, for files and for what refuses a connection
 
 _log = structlog.get_logger(__name__)
@@ -66,47 +67,60 @@ async def serve(
     token = None if http.token_file is None else BearerToken(Path(http.token_file))
     assets = read_assets(files(DASHBOARD) if dashboard is None else dashboard)
     make_room(http.max_connections + RESERVED + http.max_subscribers + SPARE_FILES)
-    sockets = listening_sockets(http)
-    loopback = is_loopback(sockets)
-    url = told_url(http, sockets)
-    guard = Guard(http, token=token, open_paths=PROBES | assets.keys(), loopback=loopback)
-    forwarder = Forwarder()
-    glance = Glance(picture, settings)
+    async with AsyncExitStack() as stack:
+        sockets = listening_sockets(http)
+        for bound in sockets:
+            stack.callback(bound.close)
+        loopback = is_loopback(sockets)
+        url = told_url(http, sockets)
+        guard = Guard(http, token=token, open_paths=PROBES | assets.keys(), loopback=loopback)
+        glance = Glance(picture, settings)
+        forwarder = Forwarder()
+        stack.push_async_callback(forwarder.close)
 
-    app = web.Application(middlewares=[guard.middleware()])
-    app.on_response_prepare.append(_protect)
-    stream = attach(app, picture, settings, glance.overview)
-    if render is None:
-        exposition = Exposition(settings, picture.instances, stream.counts)
-        picture.listeners.append(exposition)
-        render = exposition.render
-    sessions = InTurn(sessions)
-    _add_routes(
-        app,
-        Api(picture, glance),
-        Sessions(picture, sessions, owners, forwarder),
-        Probes(picture, glance, sessions, render),
-    )
-    for path, asset in assets.items():
-        app.router.add_get(path, _serving(asset))
+        app = web.Application(middlewares=[guard.middleware()])
+        app.on_response_prepare.append(_protect)
+        stream = attach(app, picture, settings, glance.overview)
+        if render is None:
+            exposition = Exposition(settings, picture.instances, stream.counts)
+            picture.listeners.append(exposition)
+            stack.callback(picture.listeners.remove, exposition)
+            render = exposition.render
+        sessions = InTurn(sessions)
+        _add_routes(
+            app,
+            Api(picture, glance),
+            Sessions(picture, sessions, owners, forwarder),
+            Probes(picture, glance, sessions, render),
+        )
+        for path, asset in assets.items():
+            app.router.add_get(path, _serving(asset))
 
+        door = Door(http.max_connections)
+        await stack.enter_async_context(_listening(app, sockets, door, http.request_timeout_ms / 1000))
+        _log.info("http_listening", url=url, host=http.host, token=token is not None)
+        if not loopback and token is None:
+            _log.warning("http_open_to_all", host=http.host, remedy="set http.token_file, or http.host = 127.0.0.1")
+        yield Served(url, [bound.getsockname()[:2] for bound in sockets], door, stream)
+
+
+@asynccontextmanager
+async def _listening(
+    app: web.Application, sockets: Sequence[socket.socket], door: Door, timeout_s: float
+) -> AsyncIterator[None]:
+    """Accept connections; in the end let requests be answered, subscribers be told, and close what is left."""
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=DRAIN_S)
     await runner.setup()
     server = runner.server
     assert server is not None
     loop = asyncio.get_running_loop()
-    door = Door(http.max_connections)
-    timeout_s = http.request_timeout_ms / 1000
 
     def connection() -> Connection:
         return Connection(server, loop=loop, door=door, timeout_s=timeout_s)
 
     listeners = [await loop.create_server(connection, sock=bound, backlog=BACKLOG) for bound in sockets]
-    _log.info("http_listening", url=url, host=http.host, token=token is not None)
-    if not loopback and token is None:
-        _log.warning("http_open_to_all", host=http.host, remedy="set http.token_file, or http.host = 127.0.0.1")
     try:
-        yield Served(url, [bound.getsockname()[:2] for bound in sockets], door, stream)
+        yield
     finally:
         for listener in listeners:
             listener.close()
@@ -115,7 +129,6 @@ async def serve(
         for connected in left:
             if isinstance(connected, Connection):
                 connected.abort()
-        await forwarder.close()
 
 
 def _add_routes(app: web.Application, api: Api, sessions: Sessions, probes: Probes) -> None:

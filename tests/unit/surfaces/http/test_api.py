@@ -172,11 +172,12 @@ async def test_a_slow_session_holds_nobody_else_up(folder: Path) -> None:
         assert (await seen.get("/api/overview")).status == 200
 
 
+@pytest.mark.parametrize("problem", [RuntimeError("secret"), ConnectionResetError("secret"), TimeoutError("secret")])
 async def test_an_answer_that_fails_tells_the_log_and_not_the_client(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], problem: Exception
 ) -> None:
     def broken(accept: str) -> tuple[bytes, str]:
-        raise RuntimeError("secret detail")
+        raise problem
 
     async with window(folder=folder, render=broken) as seen:
         answer = await seen.get("/metrics")

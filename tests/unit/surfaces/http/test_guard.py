@@ -20,6 +20,13 @@ async def test_names_of_this_machine_and_the_advertised_one_are_ours(folder: Pat
         assert (await seen.get("/api/overview", Host=host)).status == 200
 
 
+async def test_a_probe_that_is_too_old_to_name_a_host_is_answered(folder: Path) -> None:
+    async with window(folder=folder) as seen, seen.client() as client:
+        await client.send(b"GET /health/live HTTP/1.0\r\n\r\n")
+        assert (await client.answer()).status == 200
+        assert await client.ended(2) == b""
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "[::2]", "[", "a@localhost"]
 )
