@@ -67,6 +67,7 @@ def attach(
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         picture.listeners.append(stream.fanout)
+        picture.wanted = stream.fanout.named
         tasks = [asyncio.create_task(stream.fanout.run()), asyncio.create_task(stream.sweep())]
         yield
         picture.listeners.remove(stream.fanout)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from processor.surfaces.http.stream_feed import Diary, Feed, Round, Sample
@@ -59,6 +59,11 @@ class Fanout:
             for seen in metrics:
                 for feed in self._naming.get(seen.session_id, ()):
                     feed.hear(seen)
+
+    @property
+    def named(self) -> Collection[str]:
+        """The sessions that somebody subscribed to by name, as they come and go."""
+        return self._naming
 
     def subscribe(self, subscriber: Subscriber, subscription: Subscription | None) -> None:
         """From now on the client gets this, or nothing, instead of what it got so far."""

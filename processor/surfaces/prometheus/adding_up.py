@@ -13,7 +13,6 @@ from processor.config.consistency import BUILT_IN_PROFILES
 from processor.loop.session import MODES
 from processor.surfaces.prometheus import names
 from processor.surfaces.prometheus.names import Declared
-from processor.surfaces.prometheus.ports import Happened
 from processor.surfaces.watch.beat import Beat
 from schemas.errors import ERROR_CODES
 
@@ -81,7 +80,7 @@ class AddingUp:
         self.histograms = {metric: Distribution(metric.buckets) for metric in names.OWN if metric.kind == "histogram"}
         self._stalls: dict[str, float] = {}  # of each worker, as last heard
 
-    def hear(self, beat: Beat, happened: Iterable[Happened]) -> None:
+    def hear(self, beat: Beat) -> None:
         """Add what a beat and its diaries tell."""
         self._tally(beat.tally)
         self._count(names.TRANSACTIONS, len(beat.commits_s), "committed")
@@ -96,9 +95,14 @@ class AddingUp:
             self._count(names.RESTORES, 1, "memory" if kept else "changelog")
             if not kept:
                 self.histograms[names.RESTORE_DURATION].add((seconds,))
-        for happening in happened:
-            if happening.kind == "creative_exploration_completed" and happening.fields["actual_gain"] is not None:
-                self.histograms[names.EXPLORATION_DURATION].add((happening.fields["steps_executed"],))
+        # All that the beat brings: a picture of very much shows only some.
+        self.histograms[names.EXPLORATION_DURATION].add(
+            [
+                fields["steps_executed"]
+                for kind, fields in beat.happened
+                if kind == "creative_exploration_completed" and fields["actual_gain"] is not None
+            ]
+        )
         # A stall is heard of as it grows; what is less than before belongs to another one.
         before, self._stalls[beat.instance] = self._stalls.get(beat.instance, 0.0), beat.stalled_s
         grown_s = beat.stalled_s - before if beat.stalled_s >= before else beat.stalled_s

@@ -25,7 +25,7 @@ from processor.config import Settings
 from processor.surfaces.prometheus import names
 from processor.surfaces.prometheus.adding_up import AddingUp, Distribution, Series
 from processor.surfaces.prometheus.names import Declared
-from processor.surfaces.prometheus.ports import Happened, NoStream, StreamCounts, Worker
+from processor.surfaces.prometheus.ports import NoStream, StreamCounts, Worker
 from processor.surfaces.prometheus.standing import standing
 from processor.surfaces.watch.beat import Beat
 
@@ -55,9 +55,9 @@ class Exposition(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def heard(self, beat: Beat, metrics: Sequence[object], happened: Sequence[Happened]) -> None:
+    def heard(self, beat: Beat, metrics: Sequence[object], happened: Sequence[object]) -> None:
         """A picture's listener: count what the beat tells."""
-        self._adding_up.hear(beat, happened)
+        self._adding_up.hear(beat)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All metrics and their content type, in the format that an ``Accept`` header asks for.

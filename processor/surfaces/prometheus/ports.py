@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -20,15 +20,6 @@ class Worker(Protocol):
     def connected(self) -> bool: ...
     @property
     def restarts(self) -> int: ...
-
-
-class Happened(Protocol):
-    """An entry of the folds' diaries, by its name there."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def fields(self) -> dict[str, Any]: ...
 
 
 class StreamCounts(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -41,6 +41,8 @@ MAX_SESSIONS = 20_000  # remembered with their last metric
 MAX_EXPLORING = 2_000
 MAX_HAPPENED = 500
 MAX_STORY = 30  # of one session
+MAX_SEEN = 100  # metrics of one beat: a thousand a second are more than anybody follows
+MAX_HEARD = 100  # happenings of one beat
 SHOWN_EXPLORING = 60
 SHOWN_HAPPENED = 50
 RATE_S = 5.0
@@ -55,6 +57,13 @@ FIGURES = (*(f"sessions.{mode}" for mode in MODES), "gain", "explorations", "mod
 
 Order = Literal["recent", "gain", "name"]
 
+
+class _Name(Struct):
+    session_id: str
+
+
+_json_name = msgspec.json.Decoder(_Name)
+_msgpack_name = msgspec.msgpack.Decoder(_Name)
 _json = msgspec.json.Decoder(Metric)
 _msgpack = msgspec.msgpack.Decoder(Metric)
 
@@ -129,6 +138,8 @@ class Picture:
         self.totals: dict[str, float] = {}
         self.listeners: list[Listener] = []
         self.metrics_left_out = 0
+        self.happened_left_out = 0
+        self.wanted: Collection[str] = ()  # sessions whose every metric somebody wants
         self.began = clock()
         self._clock = clock
         self._monotonic = monotonic
@@ -166,13 +177,16 @@ class Picture:
             known.beat, known.heard_at, known.connected, known.why = beat, now, True, None
         add(self.totals, beat.tally)
         self.metrics_left_out += beat.metrics_left_out
+        self.happened_left_out += beat.happened_left_out
         self._commits.add(now, beat.commits_s)
         self._latencies.add(now, beat.latencies_s)
         self._rates.add(now, beat.tally)
-        happened = [self._happen(kind, fields, wall) for kind, fields in beat.happened]
-        metrics = [seen for value in beat.metrics if (seen := _seen(value)) is not None]
+        at = rfc3339(wall)
+        metrics = self._sampled(beat)
         for seen in metrics:
-            self._see(seen, wall)
+            self._see(seen, wall, at)
+        # Later, for it says more: what began or ended is in no metric of a moment before.
+        happened = self._happen_all(beat.happened, at)
         self._forget_what_moved()
         self._draw_trend(now, wall)
         for listener in self.listeners:
@@ -185,10 +199,34 @@ class Picture:
             known.beat = msgspec.structs.replace(known.beat, partitions={})
             self._forget_what_moved()
 
-    def _happen(self, kind: str, fields: dict[str, Any], wall: float) -> Happening:
+    def _sampled(self, beat: Beat) -> list[SeenMetric]:
+        """Of very many metrics some, spread over all, and those that somebody wants by their session."""
+        values = beat.metrics
+        stride = -(-len(values) // MAX_SEEN) or 1
+        first = beat.sequence % stride
+        chosen = values[first::stride]
+        if stride > 1 and self.wanted:
+            others = (value for number, value in enumerate(values) if number % stride != first)
+            chosen += [value for value in others if _session_of(value) in self.wanted]
+        self.metrics_left_out += len(values) - len(chosen)
+        return [seen for value in chosen if (seen := _seen(value)) is not None]
+
+    def _happen_all(self, happened: Sequence[tuple[str, dict[str, Any]]], at: str) -> list[Happening]:
+        """Of very much some; of the others only that an exploration is over."""
+        stride = -(-len(happened) // MAX_HEARD) or 1
+        told = []
+        for number, (kind, fields) in enumerate(happened):
+            if number % stride == 0:
+                told.append(self._happen(kind, fields, at))
+            elif kind == "creative_mode_transition" and fields["from_mode"] == EXPLORING:
+                self._exploring.pop(fields["session"], None)
+        self.happened_left_out += len(happened) - len(told)
+        return told
+
+    def _happen(self, kind: str, fields: dict[str, Any], at: str) -> Happening:
         session = str(fields.get("session", ""))
         own = {name: value for name, value in fields.items() if name != "session"}
-        happening = Happening(self._number, rfc3339(wall), kind, session, own)
+        happening = Happening(self._number, at, kind, session, own)
         self._number += 1
         self._happened.append(happening)
         self._card(session).story.append(happening)
@@ -199,7 +237,7 @@ class Picture:
                     session,
                     own["profile"],
                     own["entropy_factor"],
-                    rfc3339(wall),
+                    at,
                     own["injection_id"],
                     own.get("reason"),
                     predicted_gain=own["predicted_gain"],
@@ -212,7 +250,7 @@ class Picture:
             self._last_exploration = LastExploration(own["profile"], own["actual_gain"], own["duration"])
         return happening
 
-    def _see(self, seen: SeenMetric, wall: float) -> None:
+    def _see(self, seen: SeenMetric, wall: float, at: str) -> None:
         metric = seen.metric
         card = self._card(seen.session_id)
         card.metric, card.at = metric, wall
@@ -222,7 +260,7 @@ class Picture:
             return
         exploring = self._exploring.get(seen.session_id)
         if exploring is None:
-            exploring = Exploring(seen.session_id, injection.profile, injection.entropy_factor, rfc3339(wall))
+            exploring = Exploring(seen.session_id, injection.profile, injection.entropy_factor, at)
             self._explore(seen.session_id, exploring)
         exploring.current_factor = injection.current_factor
         exploring.progress = injection.progress
@@ -425,6 +463,14 @@ def _seen(value: bytes) -> SeenMetric | None:
     except msgspec.DecodeError:
         return None
     return SeenMetric(metric.session_id, metric, encode_json(metric))
+
+
+def _session_of(value: bytes) -> str | None:
+    """Whose metric it is, without the rest."""
+    try:
+        return (_json_name if value[:1] == b"{" else _msgpack_name).decode(value).session_id
+    except msgspec.DecodeError:
+        return None
 
 
 def _session_line(metric: Metric, at: float) -> SessionLine:

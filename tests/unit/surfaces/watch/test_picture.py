@@ -10,7 +10,15 @@ import pytest
 
 from processor.config import Settings
 from processor.surfaces.watch.beat import Beat, PartitionBeat
-from processor.surfaces.watch.picture import MAX_SESSIONS, Happening, Picture, SeenMetric, creativity_of
+from processor.surfaces.watch.picture import (
+    MAX_HEARD,
+    MAX_SEEN,
+    MAX_SESSIONS,
+    Happening,
+    Picture,
+    SeenMetric,
+    creativity_of,
+)
 from schemas.codec import encode_json, encode_msgpack
 from schemas.metrics import CurrentInjection, Metric, PerformanceTrend
 from topology.partitioning import partition_of_key
@@ -222,3 +230,25 @@ def test_creativity_of_a_session_comes_from_its_view() -> None:
     assert (health.status, health.exploration_count, health.quality_model_trained) == ("degraded", 11, True)
     assert health.last_exploration is not None
     assert health.last_exploration.gain == 0.01
+
+
+def test_of_very_much_some_is_shown_and_what_is_wanted_by_name_is_not_left_out(picture: Picture) -> None:
+    heard: list[str] = []
+
+    class Ear:
+        def heard(self, beat: Beat, metrics: Sequence[SeenMetric], happened: Sequence[Happening]) -> None:
+            heard.extend(seen.session_id for seen in metrics)
+
+    picture.listeners.append(Ear())
+    picture.wanted = {"s7", "s8"}
+    values = [encode_json(metric(f"s{n}")) if n % 2 else encode_msgpack(metric(f"s{n}")) for n in range(1_000)]
+    picture.hear(beat(metrics=values, happened=[started(f"s{n}") for n in range(1_000)]))
+    assert MAX_SEEN <= len(heard) <= MAX_SEEN + 2
+    assert {"s7", "s8"} <= set(heard)
+    assert len(set(heard)) == len(heard)
+    assert picture.metrics_left_out == 1_000 - len(heard)
+    assert picture.happened_left_out == 1_000 - MAX_HEARD
+    shown = {view.session_id for view in picture.overview().exploring}
+    picture.hear(beat(happened=[pair for n in range(1_000) for pair in ended(f"s{n}")]))
+    assert shown
+    assert picture.overview().exploring == []
