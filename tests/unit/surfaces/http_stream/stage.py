@@ -18,7 +18,7 @@ from processor.config import Settings, load_settings
 from processor.surfaces.http.stream import Stream, attach
 from processor.surfaces.http.stream_subscriber import Subscriber
 from processor.surfaces.watch.beat import Beat
-from processor.surfaces.watch.picture import Picture
+from processor.surfaces.watch.picture import MAX_SEEN, Picture
 from schemas.codec import encode_json
 from schemas.metrics import Metric, PerformanceTrend
 
@@ -67,7 +67,9 @@ class Stage:
 
     async def tell(self, *metrics: bytes, happened: Sequence[tuple[str, dict[str, Any]]] = ()) -> None:
         """A beat comes, and a round that nobody had to wait for."""
-        self.picture.hear(beat(metrics, happened))
+        # In beats that a picture shows whole.
+        for start in range(0, max(len(metrics), len(happened), 1), MAX_SEEN):
+            self.picture.hear(beat(metrics[start : start + MAX_SEEN], happened[start : start + MAX_SEEN]))
         await self.stream.fanout.round()
 
     async def connect(self, query: str = "", path: str = "/ws", **more: Any) -> ClientWebSocketResponse:
