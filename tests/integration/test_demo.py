@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from tests.deploy.running import complaints
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -56,26 +60,45 @@ def test_stand_in_serves_where_kafka_cannot_be_fetched_and_is_named(temporary: d
     assert outcome["events"] > 500
 
 
-@pytest.fixture
-def endless(temporary: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+class Endless(NamedTuple):
+    """A demo that goes on until it is told to end; ``address`` is what it told."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    address: str
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endless]:
+    """Running, and some sessions explore; the last test that uses it may end it."""
+    temporary = tmp_path_factory.mktemp("endless")
     demo = subprocess.Popen(
-        [*COMMAND, "--rate", "300", "--folder", str(tmp_path / "demo")],
-        env=temporary, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*COMMAND, "--rate", "300", "--folder", str(temporary / "demo")],
+        env={**os.environ, "TMPDIR": str(temporary)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    yield demo
-    demo.kill()
-    demo.communicate()
+    try:
+        assert demo.stderr is not None
+        told = ""
+        for line in demo.stderr:
+            told += line
+            if "exploring" in line:
+                break
+        addresses = re.findall(r"dashboard at (http://127\.0\.0\.1:\d+)$", told, re.MULTILINE)
+        yield Endless(demo, temporary / "demo", addresses[0])
+    finally:
+        demo.kill()
+        demo.communicate()
 
 
-def test_ctrl_c_ends_with_the_summary_within_8_seconds(endless: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert endless.stderr is not None
-    for line in endless.stderr:
-        if "exploring" in line:
-            break
+def test_every_alert_and_every_graph_finds_its_series_in_a_scrape_of_it(endless: Endless) -> None:
+    assert complaints(endless.address) == []
+
+
+def test_ctrl_c_ends_with_the_summary_within_8_seconds(endless: Endless) -> None:
     pressed = time.monotonic()
-    endless.send_signal(signal.SIGINT)
-    out, err = endless.communicate(timeout=30)
+    endless.process.send_signal(signal.SIGINT)
+    out, err = endless.process.communicate(timeout=30)
     assert time.monotonic() - pressed < 8
-    assert endless.returncode == 0, err
+    assert endless.process.returncode == 0, err
     assert "committed records equal the replay" in out
-    assert (tmp_path / "demo" / "workers.log").exists()
+    assert (endless.folder / "workers.log").exists()
