@@ -22,6 +22,7 @@ _SECRET_NAME = r"(?:password|passwd|passphrase|secret|token|authorization|api[_-
 # A name that ends so holds a secret; one that goes on, as in sasl_password_file, says where it is kept.
 _SECRET_KEY: Final = re.compile(rf"{_SECRET_NAME}$", re.IGNORECASE)
 # password=…, "password": "…" (the colon only behind a quoted name: prose has colons too), Authorization: Bearer …
+_SECRET_HINT: Final = re.compile(r"[=:\"']|earer", re.IGNORECASE)  # most texts have none, and need no closer look
 _SECRET_TEXT: Final = re.compile(
     rf"(?P<name>{_SECRET_NAME}\s*=\s*|{_SECRET_NAME}[\"']\s*[:=]\s*|authorization:\s*)"
     r"(?:(?:bearer|basic)\s+\S+|b?'[^']*'|b?\"[^\"]*\"|[^\s,;)}&]+)"
@@ -59,6 +60,8 @@ def hidden(key: str, value: Any) -> Any:
 
 def without_secrets(text: str) -> str:
     """The text with stars in place of passwords, tokens and the users of URLs, as far as they can be told by form."""
+    if not _SECRET_HINT.search(text):
+        return text
     return _SECRET_TEXT.sub(
         lambda found: (found["name"] or found["scheme"] or found["url"]) + HIDDEN + ("@" if found["url"] else ""), text
     )

@@ -1,7 +1,7 @@
 """Structured logs: JSON for machines, console lines for people.
 
 Whatever is logged is one line (JSON), or one line and an indented traceback (console): see `log_values` for what
-becomes of values, `log_throttle` for what becomes of repetition.
+becomes of values, `log_throttle` for what becomes of repetition, `log_lines` for where nobody reads.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final, TextIO
 import structlog
 
 from processor.config import LogsConfig
+from processor.surfaces.log_lines import Lines
 from processor.surfaces.log_throttle import Throttle
 from processor.surfaces.log_values import exception_text, hidden, plain, quoted, visible
 
@@ -46,7 +47,7 @@ def configure_logging(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    handler = _Lines(target)
+    handler = Lines(target)
     handler.addFilter(Throttle())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -68,24 +69,6 @@ def configure_logging(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-
-
-class _Lines(logging.StreamHandler[TextIO]):
-    """Writes lines; a record that cannot be rendered is named, without what it holds."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        """In place of the standard library's traceback with all arguments."""
-        error = sys.exc_info()[0]
-        line = {
-            "level": "error",
-            "logger": record.name,
-            "event": "log_line_failed",
-            "error": getattr(error, "__name__", ""),
-        }
-        try:
-            self.stream.write(json.dumps(line) + self.terminator)
-        except (OSError, ValueError):
-            return  # nobody reads any more
 
 
 def _count_left_out(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

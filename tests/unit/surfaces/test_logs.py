@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import structlog
 
 from creative_feedback import configure_logging
 from processor.config import LogsConfig
+from processor.surfaces.log_lines import LOST_EVENT
 from processor.surfaces.log_throttle import DISTINCT_LINES, REMEMBERED, Throttle
 from processor.surfaces.log_values import (
     MAX_EXCEPTION_CHARACTERS,
@@ -245,6 +249,72 @@ def test_a_closed_stream_harms_nobody(stream: io.StringIO) -> None:
     configure_logging(stream=stream)
     stream.close()
     structlog.get_logger().info("nobody reads this")
+
+
+# Nobody reads
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", encoding="utf-8") as stream:
+        yield reading, stream
+        logging.getLogger().handlers = []
+    with suppress(OSError):
+        os.close(reading)
+
+
+def test_a_full_pipe_holds_nothing_up_and_the_lost_lines_are_told(pipe: tuple[int, TextIO]) -> None:
+    reading, stream = pipe
+    configure_logging(stream=stream)
+    log = structlog.stdlib.get_logger("x")
+    for number in range(2_000):  # about 400 KiB into a pipe of 64: a blocking write would not return
+        log.info("words", number=number, filling="x" * 100)
+    received = os.read(reading, 1 << 20)
+    log.info("words", number=-1)
+    while b'"number": -1' not in received:
+        received += os.read(reading, 1 << 20)
+        logging.getLogger().handlers[0].flush()
+    lines = [json.loads(line) for line in received.splitlines()]
+    numbers = [line["number"] for line in lines if line["event"] == "words"]
+    told = [line for line in lines if line["event"].startswith(LOST_EVENT)]
+    assert numbers == [*range(len(numbers) - 1), -1]
+    assert [line["event"] for line in told] == [f"{LOST_EVENT}: {2_000 - (len(numbers) - 1)}"]
+
+
+def test_long_lines_arrive_whole_and_in_order(pipe: tuple[int, TextIO]) -> None:
+    reading, stream = pipe
+    configure_logging(stream=stream)
+    for number in range(5):
+        structlog.get_logger().info("words", number=number, long={str(key): "x" * 500 for key in range(10)})
+    print("printed", file=stream)
+    logging.getLogger("y").info("last")
+    lines = os.read(reading, 1 << 20).splitlines()
+    assert [json.loads(line)["number"] for line in lines[:5]] == list(range(5))
+    assert lines[5] == b"printed"
+    assert json.loads(lines[6])["event"] == "last"
+
+
+def test_a_reader_that_has_gone_harms_nobody(pipe: tuple[int, TextIO]) -> None:
+    reading, stream = pipe
+    configure_logging(stream=stream)
+    os.close(reading)
+    logging.getLogger("y").warning("nobody reads this")
+    logging.getLogger().handlers[0].flush()
+
+
+def test_an_end_waits_a_moment_for_a_slow_reader(pipe: tuple[int, TextIO]) -> None:
+    reading, stream = pipe
+    configure_logging(stream=stream)
+    for number in range(600):
+        structlog.get_logger().info("words", number=number, filling="x" * 50)
+    received: list[bytes] = []
+    slow = threading.Thread(target=lambda: received.extend(iter(lambda: os.read(reading, 1 << 16), b"")))
+    slow.start()
+    logging.getLogger().handlers[0].flush()
+    stream.close()
+    slow.join()
+    assert [json.loads(line)["number"] for line in b"".join(received).splitlines()] == list(range(600))
 
 
 # Repetition
