@@ -42,7 +42,9 @@ class FakeWindow:
         self.port = 0
         self.updates_per_s = 0
         self.steps_per_round = 3
+        self.silent = False  # connections stay, nothing is said
         self.elsewhere: set[str] = set()
+        self.pushed = 0  # metrics, to each that listens
         self.asked: list[str] = []  # paths with their queries
         self._sockets: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
@@ -105,7 +107,7 @@ class FakeWindow:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.asked.append(request.path_qs)
-        if self.token is not None and request.path.startswith(("/api", "/ws")) and not self._knows(request):
+        if self.token is not None and request.path.startswith(("/api/", "/ws")) and not self._knows(request):
             response: web.StreamResponse = refusal(401, "unauthorized", "a bearer token is needed")
         else:
             response = await handler(request)
@@ -161,15 +163,18 @@ class FakeWindow:
         world, rounds = self.world, 0
         while True:
             await asyncio.sleep(ROUND_S)
+            if self.silent:
+                continue
             rounds += 1
             news = world.live(self.steps_per_round)
             if rounds % 8 == 0:
                 world.note_trend(time.time(), len(world.sessions) * self.steps_per_round / ROUND_S)
             frames: list[dict[str, Any]] = []
             if count := self.updates_per_s // 4:
-                names = list(world.sessions.values())
+                all_of_them = list(world.sessions.values())
                 first = rounds * count
-                metrics = [names[(first + n) % len(names)].metric() for n in range(count)]
+                metrics = [all_of_them[(first + n) % len(all_of_them)].metric() for n in range(count)]
+                self.pushed += count
                 frames.append({"type": "creativity_updates", "timestamp": "", "updates": metrics, "left_out": 0})
             if news:
                 frames.append({"type": "happened", "data": news})

@@ -9,7 +9,8 @@ const HEIGHT = 100;
 /**
  * A chart of one or more lines over a common x. `lines`: [{name, label}], the name is its class; `describe(x)` words for a
  * place, `format(value)` for a value. `draw({x, series, from, to, low, high, level, summary})` shows it anew: `x`
- * ascending numbers, `series` one list of values per line, `level` an optional {value, label} drawn across.
+ * ascending numbers, `series` one list of values per line, `level` an optional value
+ * drawn across.
  */
 export class Chart {
   #lines;
@@ -34,12 +35,11 @@ export class Chart {
     );
     this.high = element("span", { class: "bound high" });
     this.low = element("span", { class: "bound low" });
-    this.levelLabel = element("span", { class: "level-label", hidden: true });
     this.from = element("span");
     this.to = element("span");
     this.cursor = element("div", { class: "cursor", hidden: true });
     this.reading = element("output", { class: "reading", hidden: true, "aria-hidden": "true" });
-    this.plot = element("div", { class: "plot" }, this.picture, this.high, this.low, this.levelLabel, this.cursor, this.reading);
+    this.plot = element("div", { class: "plot" }, this.picture, this.high, this.low, this.cursor, this.reading);
     this.node = element("div", { class: "chart" }, this.plot, element("div", { class: "ends" }, this.from, this.to));
     this.plot.addEventListener("pointermove", (event) => this.#read(event));
     this.plot.addEventListener("pointerleave", () => this.#read(null));
@@ -47,7 +47,7 @@ export class Chart {
 
   draw(shown) {
     this.#shown = shown;
-    const { x, series, from, to, low, high, level, summary } = shown;
+    const { x, series, from, to, low, high, level = null, summary } = shown;
     mark(this.picture, "aria-label", summary);
     say(this.from, from);
     say(this.to, to);
@@ -61,16 +61,8 @@ export class Chart {
         mark(this.areas[index], "d", `${line}L${this.#x(x.at(-1)).toFixed(1)} ${HEIGHT}L${left} ${HEIGHT}Z`);
       }
     });
-    const known = level !== undefined && level !== null;
-    mark(this.across, "visibility", known ? null : "hidden");
-    this.levelLabel.hidden = !known;
-    if (known) {
-      const y = this.#y(level.value, low, high);
-      mark(this.across, "y1", y.toFixed(1));
-      mark(this.across, "y2", y.toFixed(1));
-      set(this.levelLabel, "--y", `${y.toFixed(1)}%`);
-      say(this.levelLabel, level.label);
-    }
+    mark(this.across, "visibility", level === null ? "hidden" : null);
+    if (level !== null) for (const end of ["y1", "y2"]) mark(this.across, end, this.#y(level, low, high).toFixed(1));
   }
 
   #x(value) {

@@ -39,7 +39,7 @@ export class Explorations {
   draw(overview, metrics, happened) {
     const { exploring, exploring_total: total, curves } = overview;
     this.#place(exploring, this.#all ? exploring.length : FEW);
-    keyed(byId("cards"), this.#places, ({ exploration }) => exploration.injection_id, makeCard, (card, place) => {
+    keyed(byId("cards"), this.#places, ({ exploration }) => nameOf(exploration), makeCard, (card, place) => {
       tellCard(card, place, metrics.get(place.exploration.session_id), curves, happened);
     });
     const none = this.#places.length === 0;
@@ -54,21 +54,31 @@ export class Explorations {
 
   #place(exploring, places) {
     const now = performance.now();
-    const running = new Map(exploring.map((exploration) => [exploration.injection_id, exploration]));
+    const running = new Map(exploring.map((exploration) => [nameOf(exploration), exploration]));
     for (const place of this.#places) {
-      const latest = running.get(place.exploration.injection_id);
+      const latest = running.get(nameOf(place.exploration));
       if (latest) place.exploration = latest;
       else place.endedAt ??= now;
     }
     const kept = this.#places.filter(({ endedAt }) => endedAt === null || now - endedAt < OUTCOME_MS).slice(0, Math.max(places, FEW));
-    const shown = new Set(kept.map(({ exploration }) => exploration.injection_id));
+    const shown = new Set(kept.map(({ exploration }) => nameOf(exploration)));
     // Those that have most of their way ahead: their cards stay longest.
-    const waiting = exploring.filter(({ injection_id }) => !shown.has(injection_id)).sort((a, b) => a.progress - b.progress);
+    const waiting = exploring.filter((exploration) => !shown.has(nameOf(exploration))).sort((a, b) => a.progress - b.progress);
     const free = this.#places.map((place) => !kept.includes(place));
     const next = this.#places.map((place, index) => (free[index] ? newPlace(waiting.shift()) : place));
     while (next.length < places && waiting.length > 0) next.push(newPlace(waiting.shift()));
     this.#places = next.filter((place) => place !== null);
   }
+}
+
+/** What was not heard from its beginning has no id. */
+function nameOf({ injection_id: id, session_id: session, since }) {
+  return id ?? `${session} ${since}`;
+}
+
+function isEnd({ kind, injection_id: id, session }, exploration) {
+  if (kind !== "creative_exploration_completed") return false;
+  return exploration.injection_id === null ? session === exploration.session_id : id === exploration.injection_id;
 }
 
 function newPlace(exploration) {
@@ -110,13 +120,13 @@ function tellCard(card, { exploration, endedAt }, metric, curves, happened) {
   const { parts } = card;
   const newer = newerOf(exploration, metric?.current_injection);
   const ended = endedAt !== null;
-  const end = ended ? happened.find((one) => one.kind === "creative_exploration_completed" && one.injection_id === exploration.injection_id) : undefined;
+  const end = ended ? happened.find((one) => isEnd(one, exploration)) : undefined;
   const progress = end ? Math.min(1, end.steps_executed / Math.max(1, end.duration)) : newer.progress;
   say(parts.share, ended ? "" : percent(progress));
   drawCurve(parts.curve, curves[exploration.profile] ?? null, progress);
   say(parts.why, startReason(exploration.reason));
   say(parts.strength, decimal(newer.current_factor));
-  say(parts.hope, exploration.predicted_gain === null ? "nothing yet" : gain(exploration.predicted_gain));
+  say(parts.hope, typeof exploration.predicted_gain !== "number" ? "nothing yet" : gain(exploration.predicted_gain));
   mark(parts.bar, "aria-valuenow", Math.round(progress * 100));
   set(parts.bar.firstChild, "--done", `${(progress * 100).toFixed(1)}%`);
   mark(card, "data-ended", ended);

@@ -56,19 +56,19 @@ function makeEntry(one, named) {
     ? element("a", { class: "id", href: `#/session/${encodeURIComponent(one.session)}`, text: one.session, title: one.session })
     : null;
   const head = element("div", { class: "what" }, what, amount ? element("span", { class: `amount ${tone}`, text: amount }) : null);
-  return element("li", { "data-quiet": quiet }, time, head, element("div", { class: "detail" }, id, id ? " " : null, detail));
+  return element("li", { "data-quiet": quiet }, time, head, element("div", { class: "detail" }, id, detail));
 }
 
 function tell(one) {
   if (one.kind === "creative_exploration_started") {
     const hope = typeof one.predicted_gain === "number" ? `, predicted ${gain(one.predicted_gain)}` : "";
-    return { mode: "exploring", headline: `Started ${profileName(one.profile)}`, detail: `${startReason(one.reason)}${hope}` };
+    return { mode: "exploring", headline: `${profileName(one.profile)} started`, detail: `${startReason(one.reason)}${hope}` };
   }
   if (one.kind === "creative_exploration_completed") {
     const aborted = typeof one.actual_gain !== "number";
     return {
       mode: aborted ? "emergency" : "recovering",
-      headline: `${aborted ? "Aborted" : "Ended"} ${profileName(one.profile)}`,
+      headline: `${profileName(one.profile)} ${aborted ? "aborted" : "ended"}`,
       amount: aborted ? "" : gain(one.actual_gain),
       tone: sign(one.actual_gain),
       detail: `${endReason(one.end_reason)}, after ${some(one.steps_executed, "step")}`,

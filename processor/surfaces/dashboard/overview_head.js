@@ -5,6 +5,7 @@ import { count, decimal, duration, gain, milliseconds, percent, rate, sign, some
 import { MODES, MODE_MEANING } from "./words.js";
 
 const HEALTH_WORDS = { ok: "Ready", degraded: "Live, not ready", failing: "Not live", unknown: "No news yet" };
+const MOST_REASONS = 6;
 
 function healthState(health) {
   if (!health) return "unknown";
@@ -28,12 +29,13 @@ export function drawNotices(overview, link, retry) {
   const notices = [];
   if (link.name === "waiting") notices.push({ key: "link", tone: "warn", link });
   else if (link.name === "connecting" && link.again) notices.push({ key: "link", tone: "warn", link });
-  if (link.name === "live" && overview) {
-    for (const reason of overview.health.reasons.slice(0, 6)) {
-      notices.push({ key: `${reason.what} ${reason.where}`, tone: overview.health.live ? "warn" : "bad", reason });
+  const health = overview?.health;
+  if (link.name === "live" && health) {
+    for (const reason of health.reasons.slice(0, MOST_REASONS)) {
+      notices.push({ key: `${reason.what} ${reason.where}`, tone: health.live ? "warn" : "bad", reason });
     }
-    const unseen = overview.health.reasons.length - 6;
-    if (unseen > 0) notices.push({ key: "unseen", tone: "warn", more: `and ${some(unseen, "reason")} more, at health/ready` });
+    const unseen = health.reasons.length - MOST_REASONS;
+    if (unseen > 0) notices.push({ key: "unseen", tone: "warn", more: `${count(unseen)} more, told at health/ready` });
   }
   keyed(byId("notices"), notices, (notice) => notice.key, (notice) => makeNotice(notice, retry), tellNotice);
 }

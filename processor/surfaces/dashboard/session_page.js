@@ -101,6 +101,7 @@ function makeView(id) {
     where: element("span"),
     why: element("p", { class: "why" }),
     how: element("p", { class: "how" }),
+    baseline: element("span", { class: "baseline" }),
     curve: curveFrame("curve large"),
     high: element("span", { class: "bound high" }),
     ends: [element("span", { text: "start" }), element("span")],
@@ -121,7 +122,7 @@ function makeView(id) {
   });
   view.curveBox = element("div", { class: "curve-box" }, view.high, view.curve, element("span", { class: "bound low", text: "0" }), element("div", { class: "ends" }, ...view.ends));
   view.now = panel("Now", view.why, view.how, view.curveBox, view.progress);
-  const legend = element("div", { class: "legend" }, element("span", { class: "novelty", text: "Novelty" }), element("span", { class: "aesthetic", text: "Aesthetic score" }));
+  const legend = element("div", { class: "legend" }, element("span", { class: "novelty", text: "Novelty" }), element("span", { class: "aesthetic", text: "Aesthetic score" }), view.baseline);
   view.points = panel("Novelty and aesthetics", view.course.node);
   view.points.aside.append(legend);
   view.gained = panel("What it gained", view.counts, element("h3", { class: "loose", text: "Last explorations" }), view.gains, view.noGains);
@@ -198,6 +199,7 @@ function tellNow(view, mode, exploration, happened) {
     view.scaled = curve.length > 1 ? curve.map((entropy) => entropy / top) : null;
   }
   drawCurve(view.curve, view.scaled, progress);
+  mark(view.curve, "data-over", !running);
   say(view.high, decimal(top));
   say(view.ends[1], some(duration, "step"));
   facts(view.progress, [
@@ -218,6 +220,8 @@ function facts(list, entries) {
 }
 
 function tellCourse(view, { points, baseline }) {
+  view.baseline.hidden = baseline === null;
+  say(view.baseline, `Baseline ${decimal(baseline)}`);
   view.points.node.hidden = points.length < 2;
   if (points.length < 2) return;
   const [novelty, aesthetic] = [points.map((point) => point[1]), points.map((point) => point[2])];
@@ -228,7 +232,7 @@ function tellCourse(view, { points, baseline }) {
     to: `step ${exact(points.at(-1)[0])}`,
     low: 0,
     high: 1,
-    level: typeof baseline === "number" ? { value: baseline, label: `baseline ${decimal(baseline)}` } : null,
+    level: baseline,
     summary: `Over the last ${some(points.length, "step")}: novelty from ${decimal(novelty[0])} to ${decimal(novelty.at(-1))}, aesthetic score from ${decimal(aesthetic[0])} to ${decimal(aesthetic.at(-1))}`,
   });
 }
