@@ -208,7 +208,7 @@ class _Look:
         elif beat.phase in ("assigned", "restoring"):
             yield self._told("restoring", f"reads its state from {log}: wait", beat.since_s, name)
         elif beat.standing_s > self._told_s and self._beat.phase in ("working", "recovering"):
-            why = f"with {beat.lag} records to read" if beat.lag else "and its leader answers no fetch"
+            why = f"with lag {beat.lag}" if beat.lag else "and its leader answers no fetch"
             message = (
                 f"stands at offset {beat.position} for {beat.standing_s:.0f} s {why}: "
                 "start again; if it stays, look at the brokers"

@@ -123,7 +123,7 @@ def health(stuck_after_ms: int) -> int:
         def tell(line: str) -> None:
             print(line, file=sys.stderr, flush=True)
 
-        seen = run_async(scenes.play(kafka.bootstrap_servers, Path(folder), stuck_after_ms, tell))
+        seen = run_async(scenes.play(kafka, Path(folder), stuck_after_ms, tell))
     print(sightings_table(seen))
     return 0
 

@@ -30,8 +30,9 @@ def expect(seen: Sighting, *words: str) -> None:
 async def test_whatever_stands_still_is_named_fails_live_and_is_well_when_its_cause_is_gone(
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
-    async with scenes.one_worker(kafka.bootstrap_servers, tmp_path) as scene:
+    async with scenes.one_worker(kafka, tmp_path) as scene:
         expect(await scene.stuck(), "stands at offset", "answers no fetch", "start again")
+        expect(await scene.damaged(), "stands at offset", "with lag 1", "start again")
         expect(await scene.dead_producer(), "no transaction has succeeded", "look at the brokers")
         expect(await scene.broker_gone(), "no transaction has succeeded", "look at the brokers")
         expect(await scene.stalled(), "hanging.py", "in choose", "correct it and start again")
@@ -42,7 +43,7 @@ async def test_whatever_stands_still_is_named_fails_live_and_is_well_when_its_ca
 async def test_what_a_new_start_would_not_change_is_named_and_unready_and_stays_live(
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
-    async with scenes.one_worker(kafka.bootstrap_servers, tmp_path) as scene:
+    async with scenes.one_worker(kafka, tmp_path) as scene:
         [starting] = scene.run.sightings
         expect(starting, "waits for its partitions")
         changelog = scene.settings.topics.changelog
@@ -55,7 +56,7 @@ async def test_what_a_new_start_would_not_change_is_named_and_unready_and_stays_
 @pytest.mark.timeout(240)
 async def test_a_supervisor_tells_of_a_worker_that_was_killed_or_frozen(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """The killed one is started again, so nobody else has to; the frozen one is not."""
-    killed, frozen = await scenes.two_workers(kafka.bootstrap_servers, tmp_path)
+    killed, frozen = await scenes.two_workers(kafka, tmp_path)
     expect(killed, "its connection ended; its supervisor starts it again")
     expect(frozen, "silent", "kill it")
     print(table([killed, frozen]))

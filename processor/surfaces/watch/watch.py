@@ -248,7 +248,7 @@ class Watch(Observer):
         now, wall = time.monotonic(), time.time()
         stalled_s = max(0.0, now - self._turned - TURN_S)
         stalled = stalled_s >= STALL_S
-        where = _line_of(sys._current_frames().get(self._thread_id)) if stalled else None
+        where = line_of(sys._current_frames().get(self._thread_id)) if stalled else None
         with self._lock:
             moment, self._moment = self._moment, Moment()
             doubt, doubt_s = self._doubt, now - self._doubt_since
@@ -323,8 +323,26 @@ def _partition_beat(seen: Seen, now: float, wall: float) -> PartitionBeat:
     )
 
 
-def _line_of(frame: FrameType | None) -> str | None:
-    """The innermost line of Python that a thread is at, and its function."""
+def line_of(frame: FrameType | None) -> str | None:
+    """The innermost line of Python that a thread is at; where that is in a library, also whom we called."""
     if frame is None:
         return None
+    called = frame
+    while called.f_back is not None and not _is_ours(called.f_back):
+        called = called.f_back
+    inside = called is not frame and called.f_back is not None and not _is_ours(frame)
+    if inside and not _module(called).startswith("asyncio"):
+        return f"{_place(frame)}, called by {_place(called)}"
+    return _place(frame)
+
+
+def _place(frame: FrameType) -> str:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return _module(frame).partition(".")[0] == "processor"
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", ""))

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from processor.backends.embedded import EmbeddedKafka
 from schemas.progress import BARRIER_KEY
 from tests.faults.health.command import Command, command, workers
 from tests.faults.health.sighting import Sighting
@@ -49,9 +50,10 @@ def choose(signals):
 class Scene:
     """A worker behind a proxy, at work, and what may be done to it."""
 
-    def __init__(self, scenario: Stage, proxy: KafkaProxy, run: Command, hanging: Path) -> None:
+    def __init__(self, kafka: EmbeddedKafka, scenario: Stage, proxy: KafkaProxy, run: Command, hanging: Path) -> None:
         self.run = run
         self.settings = scenario.settings
+        self._kafka = kafka
         self._scenario = scenario
         self._proxy = proxy
         self._hanging = hanging
@@ -63,6 +65,25 @@ class Scene:
         seen = await self.run.seen("no fetch of a worker is answered", "partition_stuck", live=False, since=began)
         self._proxy.remove(held)
         await self.run.well()
+        return seen
+
+    async def damaged(self) -> Sighting:
+        """The last batch of one partition is damaged in the log: it is fetched again and again, and never whole."""
+        topic, load = self.settings.topics.state, self._scenario.load
+        await load.finish()
+        held = self._proxy.rule(INSTANCE, "Fetch", "request", "hold", role="input", times=None)
+        await held.happened()  # no fetch is at the broker, where it would take the batch before the damage
+        await load.send_raw(1, b"session-00000", b"{}")
+        segment = self._kafka.nodes[0].folder / "data" / f"{topic}-1" / f"{0:020d}.log"
+        _flip_last_byte(segment)
+        began = monotonic()
+        self._proxy.remove(held)
+        seen = await self.run.seen(
+            "one partition's log is damaged", "partition_stuck", where=f"{topic}-1", live=False, since=began
+        )
+        _flip_last_byte(segment)
+        await self.run.well()
+        load.begin(RATE)
         return seen
 
     async def dead_producer(self) -> Sighting:
@@ -150,12 +171,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def one_worker(servers: str, folder: Path, stuck_after_ms: int = STUCK_AFTER_MS) -> AsyncIterator[Scene]:
+async def one_worker(kafka: EmbeddedKafka, folder: Path, stuck_after_ms: int = STUCK_AFTER_MS) -> AsyncIterator[Scene]:
     """It is seen starting first; on leaving it is ended."""
     changed = {**SETTINGS, "http.stuck_after_ms": stuck_after_ms}
     (folder / "hanging.py").write_text(SELECTOR)
     hanging = folder / "hanging"
     environment = {"PYTHONPATH": str(folder), "HANGING": str(hanging)}
+    servers = kafka.bootstrap_servers
     async with KafkaProxy(servers) as proxy:
         async with stage(servers, folder, seed=501, partitions=2, settings=changed) as scenario:
             settings = scenario.settings
@@ -171,13 +193,13 @@ async def one_worker(servers: str, folder: Path, stuck_after_ms: int = STUCK_AFT
                 scenario.load.begin(RATE)
                 proxy.remove(late)
                 await run.well()
-                yield Scene(scenario, proxy, run, hanging)
+                yield Scene(kafka, scenario, proxy, run, hanging)
 
 
-async def two_workers(servers: str, folder: Path, stuck_after_ms: int = STUCK_AFTER_MS) -> list[Sighting]:
+async def two_workers(kafka: EmbeddedKafka, folder: Path, stuck_after_ms: int = STUCK_AFTER_MS) -> list[Sighting]:
     """One killed, one frozen: the address is the supervisor's and answers all the time."""
     changed = {**SETTINGS, **QUICK, "http.stuck_after_ms": stuck_after_ms}
-    async with stage(servers, folder, seed=502, partitions=4, settings=changed) as scenario:
+    async with stage(kafka.bootstrap_servers, folder, seed=502, partitions=4, settings=changed) as scenario:
         scenario.load.begin(RATE)
         async with command(scenario.settings, folder, "--workers", "2", "--instance", "crew") as run:
             answers = await run.until("well", lambda answers: answers.well)
@@ -203,17 +225,26 @@ async def two_workers(servers: str, folder: Path, stuck_after_ms: int = STUCK_AF
         return run.sightings
 
 
+def _flip_last_byte(file: Path) -> None:
+    with file.open("r+b") as log:
+        log.seek(-1, os.SEEK_END)
+        last = log.read(1)[0]
+        log.seek(-1, os.SEEK_END)
+        log.write(bytes([last ^ 0xFF]))
+
+
 def _instance(process: int) -> str:
     """The name that a worker's command line gives it."""
     words = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
     return words[words.index("--instance") + 1]
 
 
-async def play(servers: str, folder: Path, stuck_after_ms: int, tell: Callable[[str], None]) -> list[Sighting]:
+async def play(kafka: EmbeddedKafka, folder: Path, stuck_after_ms: int, tell: Callable[[str], None]) -> list[Sighting]:
     """All of them, in this order."""
-    async with one_worker(servers, folder, stuck_after_ms) as scene:
+    async with one_worker(kafka, folder, stuck_after_ms) as scene:
         for failure in (
             scene.stuck,
+            scene.damaged,
             scene.dead_producer,
             scene.broker_gone,
             scene.stalled,
@@ -224,4 +255,4 @@ async def play(servers: str, folder: Path, stuck_after_ms: int, tell: Callable[[
             seen = await failure()
             tell(f"{seen.what}: {seen.message}")
         sightings = scene.run.sightings
-    return sightings + await two_workers(servers, folder, stuck_after_ms)
+    return sightings + await two_workers(kafka, folder, stuck_after_ms)

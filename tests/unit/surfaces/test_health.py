@@ -119,7 +119,7 @@ def test_a_stall_says_where_in_the_code_and_what_to_do() -> None:
 
 def test_a_stuck_partition_says_where_it_stands() -> None:
     message = only(health(beat(partitions={3: running(lag=34, standing_s=11.0)}))).message
-    assert message.startswith("tori.state-3: stands at offset 120 for 11 s with 34 records to read: start again")
+    assert message.startswith("tori.state-3: stands at offset 120 for 11 s with lag 34: start again")
 
 
 def test_a_partition_whose_leader_is_silent_stands_without_known_lag() -> None:

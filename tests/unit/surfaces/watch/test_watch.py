@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 import time
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import pytest
 
 from processor.engine.observer import Committed
 from processor.surfaces.watch.beat import Beat
-from processor.surfaces.watch.watch import MAX_HAPPENED, MAX_METRICS, Watch
+from processor.surfaces.watch.watch import MAX_HAPPENED, MAX_METRICS, Watch, line_of
 
 
 @pytest.fixture
@@ -207,3 +211,31 @@ async def test_waiting_for_a_commit_ends_with_it_or_with_the_partition(watch: Wa
     watch.revoked(frozenset({1}))
     assert not await other
     assert not await watch.past(0, 13, 0.01)
+
+
+def test_a_stall_in_a_library_also_names_the_function_of_somebody_else_that_we_called() -> None:
+    ours: dict[str, Any] = {"__name__": "processor.made_up"}
+    exec(compile("def call(selector): selector()", "made_up.py", "exec"), ours)
+    theirs: dict[str, Any] = {"__name__": "mine"}
+    exec(compile("def choose(wait):\n    wait()", "mine.py", "exec"), theirs)
+    answer = threading.Event()
+    stalled = threading.Thread(target=partial(ours["call"], partial(theirs["choose"], answer.wait)))
+    stalled.start()
+    try:
+        where = ""
+        while " in wait, called by " not in where:
+            assert stalled.ident is not None
+            where = line_of(sys._current_frames().get(stalled.ident)) or ""
+    finally:
+        answer.set()
+        stalled.join()
+    assert where.startswith("threading.py:")
+    assert where.endswith("called by mine.py:2 in choose")
+
+
+def test_a_stall_of_our_own_or_of_the_event_loop_is_one_line() -> None:
+    assert line_of(None) is None
+    here = line_of(sys._getframe())
+    assert here is not None
+    assert here.startswith("test_watch.py:")
+    assert here.endswith(" in test_a_stall_of_our_own_or_of_the_event_loop_is_one_line")
