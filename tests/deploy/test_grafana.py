@@ -37,6 +37,38 @@ def test_prometheus_can_read_every_query(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
 
 
+@needs_promtool
+def test_every_query_gives_data_where_two_processes_are_scraped(tmp_path: Path) -> None:
+    """promtool prints what it did not expect: here everything, as nothing is expected."""
+    asking = [query[2] for query in queries()]
+    series = [
+        {
+            "series": _series_text(name, {**labels, "job": "cf", "namespace": "n", "instance": instance}),
+            "values": values,
+        }
+        for instance in ("a", "b")
+        for name, labels in scrape()
+        for values in ["0+60x30" if re.search("_(total|bucket|sum|count|start_time_seconds)$", name) else "1x30"]
+    ]
+    course = {
+        "interval": "1m",
+        "input_series": series,
+        "promql_expr_test": [{"expr": expression, "eval_time": "20m", "exp_samples": []} for expression in asking],
+    }
+    path = tmp_path / "queries.yml"
+    path.write_text(json.dumps({"rule_files": [], "evaluation_interval": "1m", "tests": [course]}))
+    said = promtool("test", "rules", path)
+    answers = [answer.split("\n") for answer in (said.stdout + said.stderr).split("    expr: ")[1:]]
+    given = {
+        json.loads(line.split(", time: ")[0]) for line, _, got, *_ in answers if re.search(r"got: .*[-+.\dE]+$", got)
+    }
+    assert [expression for expression in asking if expression not in given] == []
+
+
+def _series_text(name: str, labels: dict[str, str]) -> str:
+    return name + "{" + ",".join(f"{label}={json.dumps(value)}" for label, value in labels.items()) + "}"
+
+
 def test_every_own_metric_is_shown_somewhere() -> None:
     shown = {selector.metric for query in queries() for selector in asked(query[2]).selectors}
     series = {metric.name: {metric.name, f"{metric.name}_bucket"} for metric in names.OWN}
