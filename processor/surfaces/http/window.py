@@ -98,7 +98,7 @@ async def serve(
 
         door = Door(http.max_connections)
         await stack.enter_async_context(_listening(app, sockets, door, http.request_timeout_ms / 1000))
-        _log.info("http_listening", url=url, host=http.host, token=token is not None)
+        _log.info("http_listening", url=url, host=http.host, protected=token is not None)
         if not loopback and token is None:
             _log.warning("http_open_to_all", host=http.host, remedy="set http.token_file, or http.host = 127.0.0.1")
         yield Served(url, [bound.getsockname()[:2] for bound in sockets], door, stream)
