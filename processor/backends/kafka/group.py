@@ -20,14 +20,19 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
-from aiokafka.errors import BrokerResponseError, GroupAuthorizationFailedError, KafkaError
+from aiokafka.errors import (
+    BrokerResponseError,
+    GroupAuthorizationFailedError,
+    InvalidSessionTimeoutError,
+    KafkaError,
+)
 from aiokafka.structs import TopicPartition
 
 from processor.backends.kafka.connection import Connection, missing_acl
 from processor.config import Settings
 from processor.engine.assignment import Owned, assign
 from processor.engine.ports import Listener, Token
-from processor.errors import Fenced, InstanceIdInUse, Stuck
+from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +159,11 @@ class GroupMembership(ConsumerRebalanceListener):
             self._coordinator.check_errors()
         except GroupAuthorizationFailedError as error:
             raise missing_acl(self._connection.kafka, "Read", f"group {error.args[0]}") from None
+        except InvalidSessionTimeoutError:
+            raise Refused(
+                "engine.session_timeout_ms is outside what the brokers allow: choose one from their "
+                "group.min.session.timeout.ms to group.max.session.timeout.ms, or change those"
+            ) from None
         except KafkaError as error:
             if FencedInstanceId.__name__ in repr(error):
                 raise InstanceIdInUse(self._instance_id) from None

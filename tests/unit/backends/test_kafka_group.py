@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocol, ConsumerProtocolMemberMetadata
-from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
+from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError
 
 from processor.backends.kafka.group import FencedInstanceId, GroupMembership, StickyAssignor
 from processor.config import Settings
@@ -75,6 +75,7 @@ def membership(monkeypatch: pytest.MonkeyPatch) -> tuple[GroupMembership, Any]:
     ("error", "raised", "says"),
     [
         (GroupAuthorizationFailedError("app"), Refused, "group app"),
+        (InvalidSessionTimeoutError(), Refused, r"engine\.session_timeout_ms .* group\.min\.session\.timeout\.ms"),
         (KafkaError("Unexpected exception in heartbeat task: FencedInstanceId()"), InstanceIdInUse, "'i7'"),
         (FencedInstanceId(), InstanceIdInUse, "'i7'"),
         (KafkaError("Unexpected exception in join group"), Fenced, "group coordination"),
