@@ -55,7 +55,7 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def hidden(key: str, value: Any) -> Any:
     """The value, or stars where the key says that it is a secret."""
-    return HIDDEN if value is not None and _SECRET_KEY.search(key) else value
+    return value if value is None or isinstance(value, bool) or not _SECRET_KEY.search(key) else HIDDEN
 
 
 def without_secrets(text: str) -> str:

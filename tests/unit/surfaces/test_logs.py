@@ -198,7 +198,14 @@ def test_secrets_are_starred_and_other_words_left(text: str, shown: str) -> None
 def test_no_secret_reaches_a_line(json_lines: bool, stream: io.StringIO) -> None:
     configure_logging(json_lines=json_lines, stream=stream)
     log = structlog.get_logger()
-    log.info("seen", password="hunter2", nested={"Authorization": "hunter2", "kept": "kept"}, password_file="a.txt")
+    log.info(
+        "seen",
+        token=True,
+        secret=None,
+        password="hunter2",
+        nested={"Authorization": "hunter2", "kept": "kept"},
+        password_file="a.txt",
+    )
     logging.getLogger("y").info("settings %s", {"client_secret": "hunter2"})
     try:
         raise ValueError("token=hunter2")
@@ -206,6 +213,7 @@ def test_no_secret_reaches_a_line(json_lines: bool, stream: io.StringIO) -> None
         log.exception("failed")
     assert "hunter2" not in stream.getvalue()
     assert "kept" in stream.getvalue()
+    assert re.search(r"token\W+true\W+secret\W+(null|None)", stream.getvalue(), re.IGNORECASE)
     assert "a.txt" in stream.getvalue()
 
 
