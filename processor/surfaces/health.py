@@ -5,7 +5,8 @@ Three states of one finding, by how long something has not moved (``http.stuck_a
 - up to half of it, nothing: loops, transactions and restores take their time
 - from there on it is told, and the instance is not ready
 - from the whole on the instance is not live, where starting it anew is the remedy: an event loop, a partition or a
-  producer that does not move, a process that is silent, a worker that nobody has started again
+  producer that does not move, a process that is silent, a worker that nobody has started again, a group that does not
+  answer although nobody may keep it waiting any longer
 
 What a new start would not change is told, and makes unready, but never fails ``live``: a partition that is halted, a
 restore that waits for somebody else's transaction, whatever begins or ends.
@@ -33,12 +34,14 @@ What = Literal[
     "restore_waiting",
     "restoring",
     "recovering",
+    "joining",
     "starting",
     "stopping",
 ]
 Status = Literal["ok", "degraded", "failing"]
 
 TOLD_AT = 0.5  # of the limit
+MAX_REASONS = 50  # in one answer; a thousand partitions that are restored say no more than some of them
 
 
 class SeenInstance(Protocol):
@@ -108,6 +111,10 @@ def judge(seen: Seen, now: float, settings: Settings) -> Health:
         findings = [_Finding(Reason("starting", settings.engine.application_id, message, 0.0))]
     findings.sort(key=lambda finding: not finding.deadly)
     reasons = [finding.reason for finding in findings]
+    if left := reasons[MAX_REASONS:]:
+        where = settings.engine.application_id
+        message = f"{where}: {len(left)} more reasons of this kind and others: remove those that are told first"
+        reasons[MAX_REASONS:] = [Reason(left[0].what, where, message, max(reason.since_s for reason in left))]
     return Health(Verdict(not any(finding.deadly for finding in findings), reasons), Verdict(not reasons, reasons))
 
 
@@ -162,22 +169,21 @@ class _Look:
         if stalled_s > self._told_s:
             where = f" in {self._beat.stalled_where}" if self._beat.stalled_where else ""
             message = (
-                f"the event loop has not turned for {stalled_s:.0f} s{where}: a function of your own must return at "
-                "once; correct it and start again"
+                f"the event loop has not turned for {stalled_s:.0f} s{where}: correct what does not return there, a "
+                "function of your own most likely, and start again"
             )
             yield self._standing("event_loop_stalled", message, stalled_s)
 
     def _phase(self) -> Iterator[_Finding]:
         beat = self._beat
-        began_s = max(0.0, beat.at - beat.began)
-        if beat.phase == "starting":
-            doubt = f", {beat.doubt}" if beat.doubt else ""
-            yield self._told("starting", f"connects and waits for its partitions{doubt}: wait", began_s)
-        elif beat.phase == "stopping":
-            yield self._told("stopping", "commits what it has computed and leaves the group", self._age_s)
-        elif beat.phase == "ended":
+        if beat.phase == "ended":
             error = f": {beat.error}" if beat.error else ""
             yield self._told("worker_ended", f"has ended{error}; whoever supervises it starts it anew", self._age_s)
+            return
+        if beat.phase == "starting" or (beat.unassigned_s > 0 and beat.phase != "stopping"):
+            yield self._joining()
+        elif beat.phase == "stopping":
+            yield self._told("stopping", "commits what it has computed and leaves the group", self._age_s)
         if beat.doubt is not None:
             if beat.doubt_s > self._limit_s:
                 message = (
@@ -188,6 +194,19 @@ class _Look:
             elif beat.phase != "starting":
                 message = f"no transaction has succeeded for {beat.doubt_s:.1f} s: {beat.doubt}; wait, it is tried anew"
                 yield self._told("recovering", message, beat.doubt_s)
+
+    def _joining(self) -> _Finding:
+        beat = self._beat
+        what: What = "starting" if beat.phase == "starting" else "joining"
+        doubt = f", {beat.doubt}" if beat.doubt else ""
+        patience_s = self._settings.engine.rebalance_timeout_ms / 1000 + self._limit_s  # others may take as long
+        if beat.unassigned_s > patience_s:
+            message = (
+                f"the group has given no partitions for {beat.unassigned_s:.0f} s{doubt}: look at the brokers, then "
+                "start again"
+            )
+            return self._deadly(what, message, beat.unassigned_s)
+        return self._told(what, f"waits for the group to give partitions{doubt}: wait", beat.unassigned_s)
 
     def _partition(self, partition: int, beat: PartitionBeat) -> Iterator[_Finding]:
         name = f"{self._settings.topics.state}-{partition}"

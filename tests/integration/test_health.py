@@ -35,7 +35,7 @@ async def test_whatever_stands_still_is_named_fails_live_and_is_well_when_its_ca
         expect(await scene.damaged(), "stands at offset", "with lag 1", "start again")
         expect(await scene.dead_producer(), "no transaction has succeeded", "look at the brokers")
         expect(await scene.broker_gone(), "no transaction has succeeded", "look at the brokers")
-        expect(await scene.stalled(), "hanging.py", "in choose", "correct it and start again")
+        expect(await scene.stalled(), "hanging.py", "in choose", "and start again")
         print(table(scene.run.sightings))
 
 
@@ -45,7 +45,7 @@ async def test_what_a_new_start_would_not_change_is_named_and_unready_and_stays_
 ) -> None:
     async with scenes.one_worker(kafka, tmp_path) as scene:
         [starting] = scene.run.sightings
-        expect(starting, "waits for its partitions")
+        expect(starting, "waits for the group to give partitions")
         changelog = scene.settings.topics.changelog
         expect(await scene.restore_waits(), f"{changelog}-0", "open transaction", "find-hanging")
         expect(await scene.restore_fails(), "foreign", "restore the topic")

@@ -38,6 +38,7 @@ class Beat(Struct):
     ``sequence`` counts from 0 in one process, ``at`` is the worker's clock (seconds since the epoch), ``began`` the
     start of the process. ``stalled_s`` is how long its event loop has not turned, ``stalled_where`` the line of code
     that holds it up. ``doubt`` is why no transactional producer or no commit succeeds, for ``doubt_s`` seconds.
+    ``unassigned_s`` is how long it has waited for the group to say which partitions are its own, 0 while it knows.
     """
 
     instance: str
@@ -50,6 +51,7 @@ class Beat(Struct):
     stalled_where: str | None = None
     doubt: str | None = None
     doubt_s: float = 0.0
+    unassigned_s: float = 0.0
     error: str | None = None  # what ended it
     partitions: dict[int, PartitionBeat] = field(default_factory=dict)
     # Since the last beat

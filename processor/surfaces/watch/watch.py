@@ -20,6 +20,7 @@ from processor.engine.observer import Committed, Observer
 from processor.engine.ports import Fold
 from processor.surfaces.watch.beat import Beat, PartitionBeat, Phase
 
+UNSEEN_S = 3.0  # the engine looks at its partitions twice a second, whatever else it does
 TURN_S = 0.1  # the event loop says so often that it turns
 STALL_S = 1.0  # not having turned for so long is worth a line of code
 SLOW_COMMIT_S = 2.0  # not having been answered for so long puts a transaction in doubt before its time-out does
@@ -74,6 +75,8 @@ class Watch(Observer):
         self._doubt: str | None = None
         self._doubt_since = time.monotonic()
         self._committing_since: float | None = None
+        self._unassigned_since: float | None = time.monotonic()
+        self._looked = time.monotonic()
         self._error: str | None = None
         self._thread_id = threading.get_ident()
         self._turned = time.monotonic()
@@ -139,6 +142,7 @@ class Watch(Observer):
 
     def doubted(self, cause: str) -> None:
         with self._lock:
+            self._epoch_opened = False
             self._moment.doubts += 1
             if self._doubt is None:
                 self._doubt_since = self._committing_since or time.monotonic()
@@ -155,6 +159,7 @@ class Watch(Observer):
         with self._lock:
             self._moment.rebalances += 1
             self._generation = generation
+            self._unassigned_since, self._looked = None, now
             self._partitions = {p: Seen(PartitionBeat("assigned"), now) for p in sorted(partitions)}
             self._settled()
             if self._phase == "starting":
@@ -163,6 +168,7 @@ class Watch(Observer):
     def revoked(self, partitions: frozenset[int]) -> None:
         with self._lock:
             self._partitions = {p: seen for p, seen in self._partitions.items() if p not in partitions}
+            self._unassigned_since = time.monotonic()
             self._settled()
         self._tell_moved()
 
@@ -190,6 +196,7 @@ class Watch(Observer):
 
     def standing(self, ages: Mapping[int, float], lags: Mapping[int, int]) -> None:
         with self._lock:
+            self._looked = time.monotonic()
             for partition, seen in self._partitions.items():
                 seen.beat.standing_s = ages.get(partition, 0.0)
                 seen.beat.lag = lags.get(partition, seen.beat.lag)
@@ -223,7 +230,9 @@ class Watch(Observer):
         return False
 
     def _settled(self) -> None:
-        """What was in doubt is somebody else's now, or nobody's."""
+        """What was in doubt is somebody else's now, or nobody's; without a producer everything is."""
+        if not self._epoch_opened:
+            return
         self._doubt = None
         if self._phase == "recovering":
             self._phase = "working"
@@ -258,7 +267,10 @@ class Watch(Observer):
             if not self._epoch_opened and self._phase == "starting" and wall - self._began > SLOW_START_S:
                 doubt, doubt_s = "no transactional producer yet", wall - self._began
             sequence, self._sequence = self._sequence, self._sequence + 1
-            partitions = {p: _partition_beat(seen, now, wall) for p, seen in self._partitions.items()}
+            # An engine that waits without saying why does not move its partitions either.
+            unseen_s = now - self._looked if doubt is None and not stalled else 0.0
+            partitions = {p: _partition_beat(seen, now, wall, unseen_s) for p, seen in self._partitions.items()}
+            unassigned_s = 0.0 if self._unassigned_since is None else now - self._unassigned_since
             return Beat(
                 self.instance,
                 sequence,
@@ -270,6 +282,7 @@ class Watch(Observer):
                 where,
                 doubt,
                 doubt_s if doubt is not None else 0.0,
+                unassigned_s,
                 self._error,
                 partitions,
                 moment.tally,
@@ -307,15 +320,16 @@ def _thin(moment: Moment) -> None:
     del moment.latencies_s[:-MAX_DURATIONS]
 
 
-def _partition_beat(seen: Seen, now: float, wall: float) -> PartitionBeat:
+def _partition_beat(seen: Seen, now: float, wall: float, unseen_s: float) -> PartitionBeat:
     beat = seen.beat
+    standing_s = max(beat.standing_s, unseen_s) if beat.phase == "running" and unseen_s > UNSEEN_S else beat.standing_s
     lag_s = max(0.0, wall - seen.last_ms / 1000) if beat.lag and seen.last_ms >= 0 else 0.0
     return PartitionBeat(
         beat.phase,
         beat.position,
         beat.lag,
         lag_s,
-        beat.standing_s,
+        standing_s,
         now - seen.since,
         beat.waiting,
         beat.cause,

@@ -114,7 +114,8 @@ def test_a_longer_limit_waits_longer() -> None:
 def test_a_stall_says_where_in_the_code_and_what_to_do() -> None:
     message = only(health(beat(stalled_s=12.4, stalled_where="mine.py:17 in choose"))).message
     assert message.startswith("w-0: the event loop has not turned for 12 s in mine.py:17 in choose: ")
-    assert "correct it and start again" in message
+    assert "correct what does not return there" in message
+    assert "start again" in message
 
 
 def test_a_stuck_partition_says_where_it_stands() -> None:
@@ -208,8 +209,16 @@ def test_who_begins_or_ends_is_live_and_not_ready(phase: Any) -> None:
     expect(health(beat(phase=phase, partitions={})), phase, "w-0", live=True)
 
 
-def test_how_long_a_start_takes_counts_from_the_process() -> None:
-    assert only(health(beat(phase="starting", partitions={}))).since_s == 50.0
+@pytest.mark.parametrize(
+    ("phase", "what"), [("starting", "starting"), ("working", "joining"), ("recovering", "joining")]
+)
+def test_waiting_for_the_group_is_deadly_only_when_no_other_member_may_cause_it(phase: Any, what: What) -> None:
+    patience_s = SETTINGS.engine.rebalance_timeout_ms / 1000 + LIMIT_S
+    waiting: dict[str, Any] = {"phase": phase, "partitions": {}}
+    reason = expect(health(beat(**waiting, unassigned_s=patience_s)), what, "w-0", live=True)
+    assert reason.since_s == patience_s
+    reason = expect(health(beat(**waiting, unassigned_s=patience_s + 1)), what, "w-0", live=False)
+    assert "the group has given no partitions for 71 s: look at the brokers" in reason.message
 
 
 def test_a_worker_that_ended_is_the_supervisors_to_start_until_it_does_not() -> None:
@@ -263,6 +272,16 @@ def test_what_is_deadly_comes_first() -> None:
         "stopping",
         "restoring",
     ]
+
+
+def test_a_thousand_reasons_are_told_as_some_and_how_many_more() -> None:
+    partitions = {number: PartitionBeat("restoring", since_s=float(number)) for number in range(1_000)}
+    partitions[999] = running(lag=1, standing_s=11.0)
+    judged = health(beat(partitions=partitions))
+    assert not judged.live.ok
+    assert [reason.what for reason in judged.live.reasons] == ["partition_stuck", *["restoring"] * 50]
+    assert judged.live.reasons[-1].message.startswith("creative-feedback: 950 more reasons")
+    assert judged.live.reasons[-1].since_s == 998.0
 
 
 def test_every_reason_is_one_line_that_begins_with_its_place() -> None:

@@ -121,6 +121,7 @@ def test_a_doubt_lasts_until_a_commit(watch: Watch) -> None:
 
 def test_a_doubt_ends_where_nothing_is_left_to_commit(watch: Watch) -> None:
     watch.doubted("no answer")
+    watch.epoch_opened()
     watch.settled()
     beat = watch.take()
     assert (beat.phase, beat.doubt) == ("working", None)
@@ -150,9 +151,50 @@ def test_a_transaction_that_is_not_answered_is_a_doubt_from_its_beginning(
 
 def test_a_doubt_ends_with_the_partitions_it_was_about(watch: Watch) -> None:
     watch.doubted("fenced")
+    watch.epoch_opened()
     watch.revoked(frozenset({0, 1}))
     beat = watch.take()
     assert (beat.phase, beat.doubt, beat.partitions) == ("working", None, {})
+
+
+def test_a_doubt_outlasts_its_partitions_while_there_is_no_producer(watch: Watch) -> None:
+    watch.doubted("no answer")
+    watch.revoked(frozenset({0, 1}))
+    beat = watch.take()
+    assert (beat.phase, beat.doubt, beat.partitions) == ("recovering", "no answer", {})
+
+
+def test_waiting_for_the_group_counts_from_the_start_and_from_every_revocation(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch = Watch("i")
+    watch.epoch_opened()
+    now += 3.0
+    assert watch.take().unassigned_s == pytest.approx(3.0)
+    watch.assigned(frozenset(), 7)
+    assert watch.take().unassigned_s == 0.0
+    watch.revoked(frozenset())
+    now += 2.0
+    assert watch.take().unassigned_s == pytest.approx(2.0)
+
+
+def test_an_engine_that_looks_no_more_at_its_partitions_moves_none(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch.restore_began(1)
+    watch.standing({}, {0: 0})
+    now += 2.0
+    watch._turned = now
+    assert watch.take().partitions[0].standing_s == 0.0
+    now += 10.0
+    watch._turned = now
+    parts = watch.take().partitions
+    assert parts[0].standing_s == pytest.approx(12.0)
+    assert parts[1].standing_s == 0.0
+    watch.doubted("this is why")
+    assert watch.take().partitions[0].standing_s == 0.0
 
 
 def test_a_halted_partition_says_why(watch: Watch) -> None:
