@@ -24,6 +24,7 @@ class Pulse(Struct):
     """The processor's numbers at one moment; counts since the start, rates per second of late."""
 
     title: str = ""
+    dashboard: str | None = None  # its address
     elapsed_s: float = 0.0
     sent: int = 0
     processed: int = 0
@@ -66,7 +67,10 @@ def view(story: Story, pulse: Pulse) -> RenderableType:
             title_align="left",
         ),
         Panel(_outcomes(story), title=f"gained {story.gain:+.2f}", title_align="left"),
-        Text("Ctrl-C ends with a summary", style="dim"),
+        Text.assemble(
+            ("Ctrl-C ends with a summary", "dim"),
+            *(() if pulse.dashboard is None else (("; dashboard at ", "dim"), (pulse.dashboard, "bold"))),
+        ),
     )
 
 

@@ -104,10 +104,6 @@ async def play(
         )
 
 
-def _dashboard(crew: Crew) -> str:
-    return "" if crew.address is None else f", dashboard {crew.address}"
-
-
 class _View:
     """Draws the state of things every quarter of a second."""
 
@@ -133,8 +129,8 @@ class _View:
         self._show(
             self._witness,
             Pulse(
-                title=f"creative-feedback demo on {self._broker.kind} at {self._broker.bootstrap_servers}"
-                f"{_dashboard(self._crew)}",
+                title=f"creative-feedback demo on {self._broker.kind} at {self._broker.bootstrap_servers}",
+                dashboard=self._crew.address,
                 elapsed_s=now - self._started,
                 sent=self._producer.acknowledged,
                 processed=auditor.inputs,

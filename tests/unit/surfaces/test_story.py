@@ -86,7 +86,9 @@ def drawn(width: int, pulse: Pulse) -> str:
 
 
 def test_view_fits_80_columns_and_tells_the_story() -> None:
-    pulse = Pulse(title="demo", processed=1234, lag=5, audit="all equal", workers={"w-0": "partitions 0, 1"})
+    address = "http://127.0.0.1:65535"
+    partitions = {"w-0": "partitions 0, 1"}
+    pulse = Pulse("demo", dashboard=address, processed=1234, lag=5, audit="all equal", workers=partitions)
     text = drawn(80, pulse)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
@@ -94,7 +96,7 @@ def test_view_fits_80_columns_and_tells_the_story() -> None:
     story = told()
     assert all(mode in text for mode in ("stable", "exploring", "recovering", "emergency"))
     assert all(profile in text for profile in story.outcomes)
-    assert all(part in text for part in ("1,234 events", "lag 5", "all equal", "w-0", f"{story.gain:+.2f}"))
+    assert all(part in text for part in ("1,234 events", "lag 5", "all equal", "w-0", f"{story.gain:+.2f}", address))
 
 
 def test_height_does_not_depend_on_the_number_of_explorations() -> None:
