@@ -130,7 +130,6 @@ class Connection(RequestHandler):
         try:
             return await super()._handle_request(request, start_time, partial(self._in_time, request_handler, due))
         finally:
-            self._streaming = False
             self._arriving = bool(self._messages)
             if self._wire is not None:
                 self._allow(self._timeout_s if self._arriving else IDLE_S)

@@ -1,6 +1,6 @@
 """Who may ask what, before anything is looked up.
 
-In this order: path, method, Host, Origin, room, body, token. The Host header is checked where only this machine can
+In this order: method, Host, Origin, room, body, token. The Host header is checked where only this machine can
 connect: there a page of any site could otherwise look in by pointing its own name to this machine (DNS rebinding).
 """
 
@@ -18,7 +18,6 @@ from processor.surfaces.http.answers import closing, error
 from processor.surfaces.http.connection import Connection
 from processor.surfaces.http.token import BearerToken
 
-MAX_SEGMENTS = 16
 MAX_BODY_BYTES = 64 * 1024  # no request here has a use for one
 PROBES = frozenset({"/health/live", "/health/ready"})
 
@@ -56,8 +55,6 @@ class Guard:
 
     def _refusal(self, request: web.Request) -> web.StreamResponse | None:
         path = request.rel_url.raw_path
-        if path.count("/") > MAX_SEGMENTS:
-            return error(404, "no_such_path", "there is nothing at this path")
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS):
             return closing(
                 error(405, "method_not_allowed", "only GET and HEAD are answered here", headers={"Allow": "GET, HEAD"})

@@ -11,6 +11,7 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
+from processor.surfaces.http import connection
 from processor.surfaces.http.connection import FIELD_BYTES, HEADERS, LINE_BYTES
 from processor.surfaces.http.door import RESERVED
 from processor.surfaces.http.guard import MAX_BODY_BYTES
@@ -21,7 +22,7 @@ QUICK_S = 1.0  # an answer that waits for nothing, on a busy machine
 
 HEADS = [
     (request("/", X_Long="a" * (FIELD_BYTES + 1)), 431, "too_large"),
-    (request("/", X_Long="a" * 1_000_000), 431, "too_large"),
+    (request("/", X_Long="a" * 8_000_000), 431, "too_large"),
     (request("/", **{"X" * (FIELD_BYTES + 1): "a"}), 431, "too_large"),
     (request("/", **{f"X{n}": "a" for n in range(HEADERS + 1)}), 431, "too_large"),
     (request("/" + "a" * LINE_BYTES), 414, "too_large"),
@@ -87,6 +88,21 @@ async def test_the_deadline_begins_anew_with_each_request_of_a_connection(folder
             await asyncio.sleep(0.2)
         await client.send(b"GET /")
         assert (await client.answer()).status == 408
+
+
+async def test_a_connection_that_has_asked_may_rest_longer_than_a_request_may_take(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "GRACE_S", 0.0)
+    async with window(folder=folder, request_timeout_ms=100) as seen, seen.client() as client:
+        for _ in range(2):
+            await client.send(request())
+            assert (await client.answer()).status == 200
+            await asyncio.sleep(0.3)
+        monkeypatch.setattr(connection, "IDLE_S", 0.2)
+        await client.send(request())
+        assert (await client.answer()).status == 200
+        assert await client.ended(0.2 + QUICK_S) == b""
 
 
 async def test_a_connection_that_asks_nothing_is_closed_without_a_word(folder: Path) -> None:
