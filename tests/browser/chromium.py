@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, WebSocket, expect, sync_playwright
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -18,8 +18,8 @@ FLAGS = [
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = "no chromium, chromium-browser or google-chrome on the PATH"
 
-DESKTOP = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+DESKTOP = ViewportSize(width=1440, height=900)
+PHONE = ViewportSize(width=390, height=844)
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 PATIENCE_MS = 20_000
@@ -63,6 +63,20 @@ class Visit:
         """The browser itself writes of requests that were refused or not answered."""
         self.forgives += ["Failed to load resource", "WebSocket connection to"]
 
+    def watch(self) -> None:
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._follow)
+        self.page.on("websocket", self._follow)
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):
+            self.complaints.append(said.text)
+
+    def _follow(self, asked: Request | WebSocket) -> None:
+        if not asked.url.startswith((self.origin, f"ws{self.origin.removeprefix('http')}ws?")):
+            self.foreign.append(asked.url)
+
     def assert_clean(self) -> None:
         """No error, no warning, no violation of the content security policy, no request to anywhere else."""
         unexpected = [text for text in self.complaints if not any(part in text for part in self.forgives)]
@@ -83,9 +97,6 @@ def visit(browser: Browser, origin: str, **context: Any) -> Iterator[Visit]:
         fresh.add_init_script(_WITNESS)
         page = fresh.new_page()
         seen = Visit(page, origin)
-        page.on("console", lambda said: said.type in ("error", "warning") and seen.complaints.append(said.text))
-        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith(origin) or seen.foreign.append(asked.url))
-        page.on("websocket", lambda to: to.url.startswith(f"ws{origin[4:]}ws?") or seen.foreign.append(to.url))
+        seen.watch()
         yield seen
         seen.assert_clean()

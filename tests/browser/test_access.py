@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import ViewportSize, expect
 
 from tests.browser.chromium import DESKTOP, PHONE, Visit
 from tests.browser.conftest import Open
 from tests.browser.fake import FakeWindow
 
+VARIANTS: list[tuple[str, ViewportSize, Literal["light", "dark"]]] = [
+    ("desktop", DESKTOP, "light"),
+    ("dark", DESKTOP, "dark"),
+    ("phone", PHONE, "light"),
+]
 SERIOUS = ("serious", "critical")
 
 
@@ -37,11 +44,7 @@ def test_overview_and_session_are_accessible_in_both_themes_and_on_a_phone(open_
     for at, there in (("#/", "#session-rows tr"), ("#/session/sim-00004", "#session .log li")):
         page.evaluate("at => { location.hash = at; }", at)
         name = "session-" if "session" in at else ""
-        for variant, viewport, theme in (
-            ("desktop", DESKTOP, "light"),
-            ("dark", DESKTOP, "dark"),
-            ("phone", PHONE, "light"),
-        ):
+        for variant, viewport, theme in VARIANTS:
             page.set_viewport_size(viewport)
             page.emulate_media(color_scheme=theme)
             expect(page.locator(there).first).to_be_visible()

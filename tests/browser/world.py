@@ -113,7 +113,7 @@ class FakeSession:
 
     def multiplier(self, progress: float) -> float:
         assert self.exploration is not None
-        name = self.exploration["profile"]
+        name: str = self.exploration["profile"]
         return BUILT_IN[name](1.0, int(progress * 1000), 1000, PROFILE_DEFAULTS[name])
 
     def injection(self) -> Json | None:

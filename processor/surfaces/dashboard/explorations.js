@@ -8,8 +8,8 @@ import { byId, element, keyed, mark, say, set } from "./dom.js";
 import { count, decimal, gain, percent, sign } from "./figures.js";
 import { endReason, profileMeaning, profileName, startReason } from "./words.js";
 
-const FEW = 9;
-const OUTCOME_MS = 4000;
+const few = () => (matchMedia("(max-width: 640px)").matches ? 4 : 9);
+const OUTCOME_MS = 2500;
 
 /** A metric of the same exploration that is further on; metrics do not name it, but amplitudes are hardly ever equal. */
 function newerOf(exploration, injection) {
@@ -38,7 +38,7 @@ export class Explorations {
 
   draw(overview, metrics, happened) {
     const { exploring, exploring_total: total, curves } = overview;
-    this.#place(exploring, this.#all ? exploring.length : FEW);
+    this.#place(exploring, this.#all ? exploring.length : few());
     keyed(byId("cards"), this.#places, ({ exploration }) => nameOf(exploration), makeCard, (card, place) => {
       tellCard(card, place, metrics.get(place.exploration.session_id), curves, happened);
     });
@@ -47,7 +47,7 @@ export class Explorations {
     byId("cards-empty").hidden = !none;
     if (none) say(byId("cards-empty"), overview.sessions === 0 ? "No session has sent anything yet." : "All sessions are at rest. A card appears here when one starts to explore.");
     const more = byId("cards-more");
-    more.hidden = total <= FEW;
+    more.hidden = total <= few();
     say(more, this.#all ? "Show fewer" : `Show ${total > exploring.length ? `${exploring.length} of ` : ""}all ${count(total)}`);
     mark(more, "aria-expanded", this.#all ? "true" : "false");
   }
@@ -60,7 +60,7 @@ export class Explorations {
       if (latest) place.exploration = latest;
       else place.endedAt ??= now;
     }
-    const kept = this.#places.filter(({ endedAt }) => endedAt === null || now - endedAt < OUTCOME_MS).slice(0, Math.max(places, FEW));
+    const kept = this.#places.filter(({ endedAt }) => endedAt === null || now - endedAt < OUTCOME_MS).slice(0, places);
     const shown = new Set(kept.map(({ exploration }) => nameOf(exploration)));
     // Those that have most of their way ahead: their cards stay longest.
     const waiting = exploring.filter((exploration) => !shown.has(nameOf(exploration))).sort((a, b) => a.progress - b.progress);

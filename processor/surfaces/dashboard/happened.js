@@ -6,6 +6,7 @@ import { endReason, profileName, startReason, turnReason } from "./words.js";
 
 const KEPT = 200;
 const SHOWN = 60;
+const READABLE_MS = 1500; // a log that moves faster cannot be read
 
 /** The last things that happened, from overviews and from the stream, each once. */
 export class Happened {
@@ -35,15 +36,19 @@ export class Happened {
   }
 }
 
-/** The start or end of an exploration says already that the mode changed. */
-function worthTelling({ kind, from_mode, to_mode }) {
+/**
+ * The start or end of an exploration says already that the mode changed; that sessions have rested is told on their own
+ * pages only.
+ */
+function worthTelling({ kind, from_mode, to_mode }, ofAll) {
   if (kind !== "creative_mode_transition") return true;
+  if (ofAll && to_mode === "stable") return false;
   return to_mode === "emergency" || (to_mode !== "exploring" && from_mode !== "exploring");
 }
 
 /** Draws into `list`; `named` false leaves the session's id out (on its own page). */
 export function drawHappened(list, entries, named = true) {
-  const told = entries.filter(worthTelling).slice(0, SHOWN);
+  const told = entries.filter((one) => worthTelling(one, named)).slice(0, SHOWN);
   keyed(list, told, ({ number }) => number, (one) => makeEntry(one, named), () => {});
   return told.length;
 }
@@ -61,7 +66,7 @@ function makeEntry(one, named) {
 
 function tell(one) {
   if (one.kind === "creative_exploration_started") {
-    const hope = typeof one.predicted_gain === "number" ? `, predicted ${gain(one.predicted_gain)}` : "";
+    const hope = typeof one.predicted_gain === "number" ? `, predicted\u00a0${gain(one.predicted_gain)}` : "";
     return { mode: "exploring", headline: `${profileName(one.profile)} started`, detail: `${startReason(one.reason)}${hope}` };
   }
   if (one.kind === "creative_exploration_completed") {
@@ -85,6 +90,7 @@ export class HappenedLog {
   #list = byId("log");
   #hold = byId("happened-hold");
   #pointed = false;
+  #drawnAt = -Infinity;
 
   constructor(changed) {
     this.#hold.addEventListener("click", () => {
@@ -102,7 +108,9 @@ export class HappenedLog {
   draw(entries) {
     const filled = this.#list.firstElementChild !== null;
     const reading = this.#pointed || this.#list.scrollTop > 8 || this.#list.contains(document.activeElement);
+    if (filled && performance.now() - this.#drawnAt < READABLE_MS) return;
     if (filled && (reading || this.#hold.getAttribute("aria-pressed") === "true")) return;
+    this.#drawnAt = performance.now();
     byId("log-empty").hidden = drawHappened(this.#list, entries) > 0;
     mark(this.#list, "hidden", this.#list.firstElementChild === null);
   }

@@ -7,11 +7,20 @@ import { profileMeaning, profileName } from "./words.js";
 
 const LAST = 7;
 
-/** A rod from the middle of a track: to the right for a gain, to the left for a loss. */
-export function spanOf(node, value, widest) {
-  const length = Math.min(50, (Math.abs(value) / widest) * 50);
-  set(node, "--length", `${length.toFixed(1)}%`);
-  set(node, "--from", `${(value < 0 ? 50 - length : 50).toFixed(1)}%`);
+/** The extent that shows 0 and all `values`. */
+function extentOf(values) {
+  return { low: Math.min(0, ...values), high: Math.max(0.1, ...values) };
+}
+
+/** Where `value` is on a track of this extent, in per cent. */
+function placeOf(value, { low, high }) {
+  return `${(((value - low) / (high - low)) * 100).toFixed(1)}%`;
+}
+
+/** A rod on a track, from 0 to `value`. */
+export function spanOf(node, value, extent) {
+  set(node, "--length", placeOf(extent.low + Math.abs(value), extent));
+  set(node, "--from", placeOf(Math.min(0, value), extent));
 }
 
 export function drawOutcomes({ explorations, curves }, happened) {
@@ -19,14 +28,15 @@ export function drawOutcomes({ explorations, curves }, happened) {
     .filter(([, { completed }]) => completed > 0)
     .map(([profile, { completed, gain: sum }]) => ({ profile, completed, sum, average: sum / completed }))
     .sort((a, b) => b.completed - a.completed);
-  const widest = Math.max(0.1, ...rows.map(({ average }) => Math.abs(average)));
+  const extent = extentOf(rows.map(({ average }) => average));
+  set(byId("outcomes"), "--zero", placeOf(0, extent));
   byId("outcomes-empty").hidden = rows.length > 0;
   byId("outcomes").parentElement.hidden = rows.length === 0;
   keyed(byId("outcomes"), rows, ({ profile }) => profile, (row) => makeRow(row, curves), (node, row) => {
     say(node.completed, count(row.completed));
     say(node.average, gain(row.average));
     mark(node.measure, "class", `average ${sign(row.average)}`);
-    spanOf(node.rod, row.average, widest);
+    spanOf(node.rod, row.average, extent);
     say(node.sum, gain(row.sum));
     mark(node.sum, "class", `number ${sign(row.sum)}`);
   });
@@ -49,14 +59,15 @@ function makeRow({ profile }, curves) {
 function drawPredictions(happened) {
   const last = happened.filter(({ kind, actual_gain }) => kind === "creative_exploration_completed" && typeof actual_gain === "number").slice(0, LAST);
   const values = last.flatMap(({ actual_gain, predicted_gain }) => [actual_gain, predicted_gain ?? 0]);
-  const widest = Math.max(0.1, ...values.map(Math.abs));
+  const extent = extentOf(values);
   const list = byId("predictions");
+  set(list, "--zero", placeOf(0, extent));
   const rows = last.length > 0 ? [...last, null] : [null];
   keyed(list, rows, (one) => one?.number ?? "key", (one) => (one ? makePrediction(one) : makeKey()), (node, one) => {
     if (one === null) return say(node.word, last.length > 0 ? "" : "Nothing has been completed yet.");
-    spanOf(node.reach, one.actual_gain, widest);
+    spanOf(node.reach, one.actual_gain, extent);
     node.expected.hidden = typeof one.predicted_gain !== "number";
-    if (!node.expected.hidden) set(node.expected, "--at", `${(50 + (one.predicted_gain / widest) * 50).toFixed(1)}%`);
+    if (!node.expected.hidden) set(node.expected, "--at", placeOf(one.predicted_gain, extent));
     return undefined;
   });
 }

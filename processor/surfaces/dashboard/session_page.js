@@ -177,7 +177,7 @@ function whyOf(mode, exploration, happened) {
     return startReason(exploration?.reason ?? started?.reason);
   }
   const turn = happened.find(({ kind, to_mode: to }) => kind === "creative_mode_transition" && to === mode);
-  if (mode === "stable") return turn ? `At rest: ${turnReason(turn.reason)}, nothing calls for an exploration` : "At rest: nothing calls for an exploration";
+  if (mode === "stable") return "At rest: nothing calls for an exploration";
   if (!turn) return MODE_MEANING[mode];
   if (mode === "recovering") return turn.from_mode === "exploring" ? `Resting: the exploration ${endReason(turn.reason)}` : "Resting: the emergency is over";
   return `Halted: ${turnReason(turn.reason)}`;
@@ -275,8 +275,7 @@ function tellModel(view, model) {
   view.weights.hidden = weights.length === 0;
   const widest = Math.max(0.01, ...weights.map(({ value }) => Math.abs(value)));
   keyed(view.weights, weights, ({ name }) => name, ({ name }) => makeWeight(name), (node, { value }) => {
-    mark(node.track, "class", `track ${sign(value)}`);
-    spanOf(node.track.firstChild, value, widest);
+    spanOf(node.track.firstChild, value, { low: -widest, high: widest });
     say(node.amount, gain(value));
   });
 }
