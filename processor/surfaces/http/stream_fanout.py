@@ -22,7 +22,7 @@ from processor.surfaces.watch.picture import Happening, SeenMetric, rfc3339
 from schemas.codec import encode_json
 
 ROUND_S: Final = 0.25
-SHARE: Final = 0.035  # of one core; the rest of 4 % is for hearing beats and for pings
+SHARE: Final = 0.025  # of one core; with the lock handed to and fro for it, beats and pings, that stays below 4 %
 OVERVIEW_S: Final = 1.0
 SLICE_SUBSCRIBERS: Final = 100  # to write to one costs some 15 µs
 SLICE_BYTES: Final = 1024 * 1024
