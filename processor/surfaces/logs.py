@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
@@ -23,21 +23,30 @@ _FIRST: Final = ("timestamp", "level", "logger", "event")
 _COLORS: Final = {"debug": 90, "warning": 33, "error": 31, "critical": 31}
 
 
-def begin_logging(logs: LogsConfig, *, debug: bool = False) -> None:
-    """Log to standard error as the settings say; with ``debug`` everything."""
+def begin_logging(logs: LogsConfig, instance: str | None = None, *, debug: bool = False) -> None:
+    """Log to standard error as the settings say; with ``debug`` everything.
+
+    Every line names the ``instance``, since several may share one standard error.
+    """
     level = logging.DEBUG if debug else logging.getLevelNamesMapping()[logs.level.upper()]
-    configure_logging(level, json_lines=None if logs.format == "auto" else logs.format == "json")
+    named = {} if instance is None else {"instance": instance}
+    configure_logging(level, json_lines=None if logs.format == "auto" else logs.format == "json", named=named)
 
 
 def configure_logging(
-    level: int = logging.INFO, *, json_lines: bool | None = None, stream: TextIO | None = None
+    level: int = logging.INFO,
+    *,
+    json_lines: bool | None = None,
+    stream: TextIO | None = None,
+    named: Mapping[str, Any] | None = None,
 ) -> None:
     """Log from `level` on to `stream` (standard error by default), as JSON where it is no terminal.
 
     Applies to structlog and to the standard library's root logger alike; calling it again replaces what it
     set before. Every line has ``timestamp`` (RFC 3339, UTC), ``level``, ``logger`` and ``event``; one that stands for
-    others too has their number as ``left_out``.
+    others too has their number as ``left_out``. The fields in ``named`` are in every line.
     """
+    everywhere = dict(named or {})
     target = sys.stderr if stream is None else stream
     as_json = not target.isatty() if json_lines is None else json_lines
     shared: list[structlog.typing.Processor] = [
@@ -47,6 +56,10 @@ def configure_logging(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
+
+    def harmless(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return _harmless(event, everywhere)
+
     handler = Lines(target)
     handler.addFilter(Throttle())
     handler.setFormatter(
@@ -55,7 +68,7 @@ def configure_logging(
             processors=[
                 _count_left_out,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _harmless,
+                harmless,
                 _json_line if as_json else _colored_line if target.isatty() else _console_line,
             ],
         )
@@ -78,9 +91,10 @@ def _count_left_out(logger: Any, name: str, event: MutableMapping[str, Any]) -> 
     return event
 
 
-def _harmless(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _harmless(event: MutableMapping[str, Any], everywhere: Mapping[str, Any]) -> MutableMapping[str, Any]:
     """Plain data in the order in which people read it."""
     tidy: dict[str, Any] = {key: plain(event.pop(key)) for key in _FIRST if key in event}
+    tidy |= everywhere
     exception = event.pop("exception", None)
     tidy |= {str(key): hidden(str(key), plain(value)) for key, value in event.items()}
     if exception is not None:

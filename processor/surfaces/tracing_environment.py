@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+# The module that exports, and the logger by which it says what went wrong.
 EXPORTERS: Final = {
-    "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+    "http/protobuf": (
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    ),
+    "grpc": (
+        "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
+        "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    ),
 }
 
 
@@ -52,7 +59,7 @@ def tracing_from_environment(settings: Settings, environ: Mapping[str, str]) -> 
     resource = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # at exit it would wait for 30 s
     try:
-        provider.add_span_processor(BatchSpanProcessor(Delivery(exporter, EXPORTERS[protocol])))
+        provider.add_span_processor(BatchSpanProcessor(Delivery(exporter, EXPORTERS[protocol][1])))
     except ValueError as error:
         raise ConfigError(f"OTEL_BSP_*: {error}") from None
     return Tracing(settings, provider)
@@ -79,7 +86,7 @@ def _exporter(protocol: str, environ: Mapping[str, str]) -> SpanExporter:
         if given and protocol != "grpc" and not _is_http(given):  # grpc also takes HOST:PORT
             raise ConfigError(f"{name} = {given!r} is no URL: http://HOST:PORT or https://HOST:PORT")
     try:
-        module = importlib.import_module(EXPORTERS[protocol])
+        module = importlib.import_module(EXPORTERS[protocol][0])
     except ModuleNotFoundError:
         package = f"opentelemetry-exporter-otlp-proto-{protocol.partition('/')[0]}"
         raise ConfigError(

@@ -79,9 +79,9 @@ def run(
     """
     settings = gather_settings(config, overrides)
     partition_fold(settings, 0)  # names that only the loop can check are refused before anything is started
-    begin_logging(settings.logs, debug=debugging())
-    kafka = cast(Kafka, ctx.obj)
     name = instance or settings.engine.instance_id or socket.gethostname()
+    begin_logging(settings.logs, name, debug=debugging())
+    kafka = cast(Kafka, ctx.obj)
     if workers > 1:
         command = _worker_command(ctx, as_json)
         raise typer.Exit(run_async(_supervise(kafka, settings, command, name, workers, as_json, with_parent)))

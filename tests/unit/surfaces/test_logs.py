@@ -126,6 +126,14 @@ def test_settings_choose_the_format(chosen: Any, as_json: bool, capsys: pytest.C
     assert capsys.readouterr().err.startswith("{") is as_json
 
 
+def test_lines_of_several_instances_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    begin_logging(LogsConfig(), "w-0")
+    structlog.get_logger().info("words", instance="of another")
+    logging.getLogger("y").info("words")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["instance"] for line in lines] == ["of another", "w-0"]
+
+
 @pytest.mark.parametrize("json_lines", [True, False])
 @pytest.mark.parametrize("place", ["value", "nested", "key", "event", "message", "logger", "exception", "object"])
 def test_nothing_that_is_logged_can_forge_or_hide_a_line(json_lines: bool, place: str, stream: io.StringIO) -> None:
