@@ -110,7 +110,9 @@ def _model(model: QualityModel | None, *, shared: bool) -> dict[str, Any] | None
 
 def _points(session: Session, capacity: int) -> list[list[float]]:
     points = session.points
+    # Of the ring no more than its capacity is there, however far back the session goes.
+    first = max(session.points_from, session.step - min(MAX_POINTS, capacity))
     return [
         [number, points[number % capacity * 2], points[number % capacity * 2 + 1]]
-        for number in range(max(session.points_from, session.step - MAX_POINTS), session.step)
+        for number in range(first, session.step)
     ]
