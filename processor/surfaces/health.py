@@ -153,6 +153,8 @@ class _Look:
         message = f"{since}: {cause}" if cause else since
         if self._age_s > BackOff().longest + self._limit_s:
             return self._deadly("worker_ended", f"{message}, and not started again: start everything anew", self._age_s)
+        if self._beat.phase in ("stopping", "ended") and self._beat.error is None:
+            return self._told("stopping", "has ended as it was told to", self._age_s)
         return self._told(
             "worker_ended", f"{message}; its supervisor starts it again after a pause, its log tells why", self._age_s
         )

@@ -231,6 +231,12 @@ def test_a_worker_that_ended_is_the_supervisors_to_start_until_it_does_not() -> 
     assert "gone for 40 s: ended by SIGKILL, and not started again" in reason.message
 
 
+@pytest.mark.parametrize("phase", ["stopping", "ended"])
+def test_a_worker_that_has_ended_as_it_was_told_to_is_not_missed(phase: Any) -> None:
+    reason = expect(health(Told(beat(phase=phase, partitions={}), connected=False)), "stopping", "w-0", live=True)
+    assert reason.message == "w-0: has ended as it was told to"
+
+
 def test_what_ended_a_worker_is_told() -> None:
     reason = expect(
         health(beat(phase="ended", error="no broker answers", partitions={})), "worker_ended", "w-0", live=True
