@@ -91,6 +91,9 @@ async def test_two_that_take_each_other_for_the_owner_do_not_play_ball(folder: P
             answer = await first.get("/api/sessions/a?forward=1")
             assert (answer.status, answer.code) == (421, "owned_elsewhere")
             assert (first.sessions.asked, second.sessions.asked) == (["a"], ["a"])
+            again = await first.get("/api/sessions/a?forward=1", X_Creative_Feedback_Forwarded="1")
+            assert (again.status, again.code) == (421, "owned_elsewhere")
+            assert second.sessions.asked == ["a"], "what was forwarded goes no further"
 
 
 async def test_the_callers_token_goes_along(folder: Path, tmp_path: Path) -> None:
