@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tests
 from processor.config import Settings, settings_markdown
+from processor.surfaces.prometheus import metrics_markdown
 from topology import acls_markdown, declare, topology_markdown
 from topology.blocks import replace_block
 
@@ -26,6 +27,11 @@ def test_the_list_of_acls_is_current() -> None:
 def test_the_reference_of_the_settings_is_current() -> None:
     current = replace_block(README, "settings", settings_markdown())
     assert current == README, "run: python -m processor.config README.md"
+
+
+def test_the_list_of_metrics_is_current() -> None:
+    current = replace_block(README, "metrics", metrics_markdown())
+    assert current == README, "run: python -m processor.surfaces.prometheus README.md"
 
 
 def test_every_test_that_it_names_exists() -> None:

@@ -24,6 +24,7 @@ UNSEEN_S = 3.0  # the engine looks at its partitions twice a second, whatever el
 TURN_S = 0.1  # the event loop says so often that it turns
 STALL_S = 1.0  # not having turned for so long is worth a line of code
 SLOW_COMMIT_S = 2.0  # not having been answered for so long puts a transaction in doubt before its time-out does
+WAITING_S = 5.0  # a restore that stands still says so about every second; one that is silent reads on
 SLOW_START_S = 5.0  # to get a transactional producer usually takes milliseconds
 MAX_METRICS = 2_000  # in one beat
 MAX_HAPPENED = 2_000
@@ -37,6 +38,7 @@ class Seen:
     beat: PartitionBeat
     since: float
     last_ms: int = -1
+    waited_at: float = float("-inf")  # when its restore was last told to stand still
 
 
 @dataclass
@@ -176,6 +178,7 @@ class Watch(Observer):
         with self._lock:
             if (seen := self._partitions.get(partition)) is not None:
                 self._enter(seen, "restoring")
+                seen.beat.waiting = None
                 seen.beat.standing_s = 0.0
 
     def restoring(self, partition: int, position: int, barrier: int) -> None:
@@ -183,6 +186,7 @@ class Watch(Observer):
             if (seen := self._partitions.get(partition)) is not None:
                 self._enter(seen, "restoring")
                 seen.beat.waiting = (position, barrier)
+                seen.waited_at = time.monotonic()
 
     def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
         with self._lock:
@@ -331,7 +335,7 @@ def _partition_beat(seen: Seen, now: float, wall: float, unseen_s: float) -> Par
         lag_s,
         standing_s,
         now - seen.since,
-        beat.waiting,
+        beat.waiting if now - seen.waited_at < WAITING_S else None,
         beat.cause,
         dict(beat.figures),
     )

@@ -210,6 +210,18 @@ def test_a_failed_restore_leaves_no_position(watch: Watch) -> None:
     assert (part.phase, part.cause, part.position) == ("halted", "no progress record", -1)
 
 
+def test_a_restore_that_reads_on_waits_no_more(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch.restoring(1, 40, 44)
+    later = time.monotonic() + 6.0
+    monkeypatch.setattr("processor.surfaces.watch.watch.time.monotonic", lambda: later)
+    part = watch.take().partitions[1]
+    assert (part.phase, part.waiting) == ("restoring", None)
+    watch.restoring(1, 42, 44)
+    assert watch.take().partitions[1].waiting == (42, 44)
+    watch.restore_began(1)
+    assert watch.take().partitions[1].waiting is None
+
+
 def test_a_restore_that_waits_says_where(watch: Watch) -> None:
     watch.restoring(1, 40, 44)
     part = watch.take().partitions[1]
