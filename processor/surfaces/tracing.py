@@ -70,6 +70,24 @@ class Tracing(Observer):
     def committed(self, report: Committed) -> None:
         if not report.traced:
             return
+        try:
+            told = self._within_budget(report)
+            if told:
+                self._trace(report, told)
+        except Exception:
+            _log.exception("traces: a transaction could not be told")
+
+    def shutdown(self, timeout_s: float) -> None:
+        """Send what is left, for at most so long; nothing is traced afterwards. Blocks: call it at the end."""
+        # The SDK has no deadline of ours: what it does beyond it, it does in a thread that nobody waits for.
+        closing = threading.Thread(target=self._provider.shutdown, name="tracing-shutdown", daemon=True)
+        closing.start()
+        closing.join(timeout_s)
+        if closing.is_alive():
+            _log.warning("traces: not all were sent within %g s; the last ones are lost", timeout_s)
+
+    def _within_budget(self, report: Committed) -> list[Sampled]:
+        """The sampled events that get a span; the others are counted."""
         sampled = [
             (partition, record, context)
             for partition, records in report.traced.items()
@@ -82,21 +100,7 @@ class Tracing(Observer):
         told = sampled[: int(self._room)]
         self._room -= len(told)
         self._left_out += len(sampled) - len(told)
-        if not told:
-            return
-        try:
-            self._trace(report, told)
-        except Exception:
-            _log.exception("traces: a transaction could not be told")
-
-    def shutdown(self, timeout_s: float) -> None:
-        """Send what is left, for at most so long; nothing is traced afterwards. Blocks: call it at the end."""
-        # The SDK has no deadline of ours: what it does beyond it, it does in a thread that nobody waits for.
-        closing = threading.Thread(target=self._provider.shutdown, name="tracing-shutdown", daemon=True)
-        closing.start()
-        closing.join(timeout_s)
-        if closing.is_alive():
-            _log.warning("traces: not all were sent within %g s; the last ones are lost", timeout_s)
+        return told
 
     def _trace(self, report: Committed, told: list[Sampled]) -> None:
         ended_ns = self._now_ns()

@@ -1,7 +1,8 @@
 """Whether to trace, and where to send it: OpenTelemetry's standard variables.
 
 Read here: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP[_TRACES]_ENDPOINT and _PROTOCOL. All others
-(headers, time-out, certificates, compression, sampler, resource, limits of the queue) are read by the SDK itself.
+(headers, time-out, certificates, compression, sampler, resource, limits of the queue) are read by the SDK itself, but
+for OTEL_PROPAGATORS: the trace context of W3C is the one that records carry.
 """
 
 from __future__ import annotations
