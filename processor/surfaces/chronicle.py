@@ -30,13 +30,17 @@ class Chronicle(Observer):
         # Refilled as time goes on, not at the turn of a second: the lines come spread over all commits.
         self._room = float(lines_per_s)
         self._filled_at = self._told_at = clock()
+        self._turn = 0
         self._left_out: Counter[str] = Counter()
 
     def committed(self, report: Committed) -> None:
         now = self._clock()
         self._room = min(self._lines_per_s, self._room + (now - self._filled_at) * self._lines_per_s)
         self._filled_at = now
-        for partition, diary in report.diaries.items():
+        diaries = list(report.diaries.items())
+        first = self._turn % max(1, len(diaries))
+        self._turn += 1
+        for partition, diary in diaries[first:] + diaries[:first]:  # what room there is, to each in turn
             told = min(len(diary), int(self._room))
             for event, fields in diary[:told]:
                 _log.info(event, **fields, partition=partition)

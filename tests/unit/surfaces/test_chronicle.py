@@ -67,6 +67,17 @@ def test_what_happens_faster_than_allowed_is_counted_and_told_once_a_second() ->
     assert left_out[-1]["kinds"].keys() == {"creative_mode_transition", "creative_exploration_started"}
 
 
+def test_every_partition_gets_its_turn() -> None:
+    clock = Clock()
+    chronicle = Chronicle(8, clock=clock)
+    with capture_logs() as logs:
+        chronicle.committed(committed([TRANSITION] * 8))  # nothing is left of the first second
+        for eighth in range(1, 9):
+            clock.now = eighth / 8
+            chronicle.committed(committed(*[[TRANSITION] * 5] * 4))
+    assert sorted(entry["partition"] for entry in logs[8:] if "partition" in entry) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_what_was_left_out_is_told_even_if_nothing_happens_any_more() -> None:
     clock = Clock()
     chronicle = Chronicle(1, clock=clock)

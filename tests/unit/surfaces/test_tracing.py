@@ -148,6 +148,13 @@ def test_spans_a_second_are_bounded_and_what_has_none_is_counted() -> None:
     assert [attributes["creative_feedback.events_left_out"] for _, attributes in told] == [20, 25, 30 + 20]
 
 
+def test_what_is_left_out_is_left_out_of_every_partition() -> None:
+    traced = Traced(settings_from({"tracing": {"max_spans_per_s": 8}}))
+    traced.committed({partition: [record(offset=offset) for offset in range(50)] for partition in range(4)})
+    partitions = [(event.attributes or {})["messaging.destination.partition.id"] for event in traced.events]
+    assert partitions == ["0", "0", "1", "1", "2", "2", "3", "3"]
+
+
 def test_a_session_is_named_only_where_the_settings_say_so() -> None:
     traced = Traced()
     traced.committed({0: [record()]})
