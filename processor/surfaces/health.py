@@ -208,13 +208,14 @@ class _Look:
                 "start again"
             )
             return self._deadly(what, message, beat.unassigned_s)
-        return self._told(what, f"waits for the group to give partitions{doubt}: wait", beat.unassigned_s)
+        message = f"waits for the group to give it partitions{doubt}; other members may take their time"
+        return self._told(what, message, beat.unassigned_s)
 
     def _partition(self, partition: int, beat: PartitionBeat) -> Iterator[_Finding]:
         name = f"{self._settings.topics.state}-{partition}"
         log = f"{self._settings.topics.changelog}-{partition}"
         if beat.phase == "halted" and beat.position < 0:
-            message = f"not restored, and stands: {beat.cause}"
+            message = f"not restored, the others go on: {beat.cause}; then start {self._name} again"
             yield self._told("restore_failed", message, beat.since_s, name)
         elif beat.phase == "halted":
             message = f"halted, the others go on: {beat.cause}; remove the cause and start {self._name} again"

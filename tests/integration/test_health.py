@@ -45,7 +45,7 @@ async def test_what_a_new_start_would_not_change_is_named_and_unready_and_stays_
 ) -> None:
     async with scenes.one_worker(kafka, tmp_path) as scene:
         [starting] = scene.run.sightings
-        expect(starting, "waits for the group to give partitions")
+        expect(starting, "waits for the group to give it partitions")
         changelog = scene.settings.topics.changelog
         expect(await scene.restore_waits(), f"{changelog}-0", "open transaction", "find-hanging")
         expect(await scene.restore_fails(), "foreign", "restore the topic")

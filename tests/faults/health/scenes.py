@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+from aiokafka.errors import RebalanceInProgressError
 
 from processor.backends.embedded import EmbeddedKafka
 from schemas.progress import BARRIER_KEY
@@ -106,6 +107,19 @@ class Scene:
         await self._proxy.isolate(1, "cut")
         seen = await self.run.seen("the broker is gone", "producer_dead", where=INSTANCE, live=False, since=began)
         self._proxy.rejoin(1)
+        await self.run.well()
+        return seen
+
+    async def group_silent(self) -> Sighting:
+        """A rebalance in which nobody answers: nothing is assigned, and that is no reason to call it ready."""
+        unanswered = self._proxy.rule(INSTANCE, "JoinGroup", "request", "drop", times=None)
+        rebalance = self._proxy.rule(
+            INSTANCE, "Heartbeat", "request", "answer", error_code=RebalanceInProgressError.errno
+        )
+        await rebalance.happened()
+        began = monotonic()
+        seen = await self.run.seen("no JoinGroup is answered", "joining", where=INSTANCE, live=False, since=began)
+        self._proxy.remove(unanswered, rebalance)
         await self.run.well()
         return seen
 
@@ -247,6 +261,7 @@ async def play(kafka: EmbeddedKafka, folder: Path, stuck_after_ms: int, tell: Ca
             scene.damaged,
             scene.dead_producer,
             scene.broker_gone,
+            scene.group_silent,
             scene.stalled,
             scene.restore_waits,
             scene.restore_fails,

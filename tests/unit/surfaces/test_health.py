@@ -194,7 +194,7 @@ def test_a_restore_that_waits_says_at_which_offset() -> None:
 def test_a_failed_restore_is_told_from_a_partition_that_halted_at_work() -> None:
     gone = PartitionBeat("halted", cause="changelog c-0 has no progress record: restore the topic", since_s=4.0)
     reason = expect(health(beat(partitions={0: gone, 1: running()})), "restore_failed", "tori.state-0", live=True)
-    assert "restore the topic" in reason.message
+    assert reason.message.endswith("restore the topic; then start w-0 again")
     poisoned = PartitionBeat("halted", position=120, cause="tori.state-0 offset 120: ValueError('x')", since_s=4.0)
     reason = expect(health(beat(partitions={0: poisoned})), "partition_halted", "tori.state-0", live=True)
     assert "tori.state-0 offset 120: ValueError('x')" in reason.message
