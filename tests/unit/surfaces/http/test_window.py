@@ -67,6 +67,17 @@ async def test_localhost_listens_on_every_loopback_address_with_one_port(folder:
         assert (await seen.get("/health/live")).status == 200
 
 
+def test_a_port_is_taken_before_the_first_connection_is_accepted() -> None:
+    """Of two that start at the same moment one is refused at once, and not when it is too late to say so."""
+    sockets = listening.listening_sockets(HttpConfig(port=0))
+    try:
+        with pytest.raises(Refused, match="another program listens there"):
+            listening.listening_sockets(HttpConfig(port=sockets[0].getsockname()[1]))
+    finally:
+        for bound in sockets:
+            bound.close()
+
+
 @pytest.mark.parametrize(
     ("http", "expected"),
     [
@@ -124,6 +135,8 @@ async def test_it_ends_within_two_seconds_whoever_is_connected(folder: Path) -> 
         await asyncio.open_connection("127.0.0.1", seen.port)
     for client in (*waiting, *half, *idle):
         assert await client.ended(1) == b""
+    unread.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    assert len(await unread.ended(5)) < len(much("")[0]), "it was not waited for"
     for client in (*waiting, *half, *idle, unread):
         await client.close()
 
