@@ -135,8 +135,7 @@ async def test_it_ends_within_two_seconds_whoever_is_connected(folder: Path) -> 
         await asyncio.open_connection("127.0.0.1", seen.port)
     for client in (*waiting, *half, *idle):
         assert await client.ended(1) == b""
-    unread.writer.transport.resume_reading()  # type: ignore[attr-defined]
-    assert len(await unread.ended(5)) < len(much("")[0]), "it was not waited for"
+    await seen.emptied()  # though one of them has not read what was sent
     for client in (*waiting, *half, *idle, unread):
         await client.close()
 
