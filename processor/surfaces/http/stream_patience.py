@@ -20,7 +20,7 @@ from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
 SWEEP_S: Final = 0.5
 PATIENCE_S: Final = 8.0  # with two sweeps, and a round of pushing between them, below 10
 PING_S: Final = 20.0
-PINGS_PER_S: Final = 100
+PINGS_PER_S: Final = 50
 PARTING_S: Final = 1.0  # for a closing connection to get its last frame out
 MAX_QUEUED_BYTES: Final = 64 * 1024 * 1024  # by all clients together
 

@@ -27,8 +27,8 @@ class StreamCounts(Struct):
     """The stream in numbers, since the process began; ``subscribers`` now.
 
     ``left_out`` counts metrics that a client wanted and did not get, once for each such client; ``refused`` those that
-    came when there were too many, ``hostile_closed`` those that broke the protocol, ``round_s`` is the time between
-    two rounds.
+    came when there were too many, ``hostile_closed`` those that broke the protocol, ``round_s`` is the time from
+    one round to the next.
     """
 
     subscribers: int = 0
