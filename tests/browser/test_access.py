@@ -11,6 +11,7 @@ from playwright.sync_api import ViewportSize, expect
 from tests.browser.chromium import DESKTOP, PHONE, Visit
 from tests.browser.conftest import Open
 from tests.browser.fake import FakeWindow
+from tests.browser.world import World
 
 VARIANTS: list[tuple[str, ViewportSize, Literal["light", "dark"]]] = [
     ("desktop", DESKTOP, "light"),
@@ -98,7 +99,7 @@ def test_who_wants_less_motion_gets_none(open_page: Open) -> None:
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_who_hears_the_page_is_told_little_and_in_words(open_page: Open, window: FakeWindow) -> None:
+def test_who_hears_the_page_is_told_little_and_in_words(open_page: Open, window: FakeWindow, world: World) -> None:
     window.updates_per_s = 200
     page = open_page().page
     page.evaluate("""() => {
@@ -115,6 +116,13 @@ def test_who_hears_the_page_is_told_little_and_in_words(open_page: Open, window:
     expect(page.locator("#figures")).not_to_have_text(told)
     assert before > 10
     assert len(page.evaluate("said")) <= 3
+    trouble = {"what": "partition_stuck", "where": "tori.state-3", "message": "no progress", "since_s": 75}
+    window.change(lambda: world.health.update(ready=False, reasons=[trouble]))
+    expect(page.locator("#announcement")).to_have_text("tori.state-3: no progress.")
+    expect(page.locator("#notices")).to_contain_text("for 75 s")
+    window.change(lambda: trouble.update(since_s=77))
+    expect(page.locator("#notices")).to_contain_text("for 77 s")
+    assert len(page.evaluate("said")) <= 4  # the trouble once, however long it lasts
     expect(page.get_by_role("main")).to_have_count(1)
     expect(page.get_by_role("banner")).to_have_count(1)
     expect(page.get_by_role("contentinfo")).to_have_count(1)

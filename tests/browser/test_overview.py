@@ -66,7 +66,7 @@ def test_a_hostile_session_id_is_text_everywhere(open_page: Open, window: FakeWi
     seen = open_page()
     page = seen.page
     dialogs: list[Dialog] = []
-    page.on("dialog", dialogs.append)
+    page.on("dialog", lambda dialog: dialogs.append(dialog))
     page.locator("#filter-query").fill("<img")
     row = page.locator("#session-rows tr")
     expect(row).to_have_count(1)

@@ -10,8 +10,7 @@ from playwright.sync_api import Browser
 from tests.browser.fake import FakeWindow
 from tests.browser.pace import crowd, measure
 
-LONGEST_MS = 200
-ROUNDS = 3  # a machine that is busy with something else makes a task long, too, but hardly three times
+LONGEST_MS = 200  # on a processor: by the clock a machine that is busy with something else makes any task long
 
 
 @pytest.fixture
@@ -24,11 +23,8 @@ def crowded() -> Iterator[FakeWindow]:
 
 
 def test_1000_updates_a_second_make_no_long_task_and_few_drawings(browser: Browser, crowded: FakeWindow) -> None:
-    for _ in range(ROUNDS):
-        pace = measure(browser, crowded, 5.0, warm_up_s=1.0)
-        assert pace.updates > 2000
-        assert pace.drawings <= 2 * 5 * pace.seconds  # each of two places at most four times a second, and rounding
-        if pace.longest_task_ms < LONGEST_MS:
-            break
-    assert pace.longest_task_ms < LONGEST_MS
+    pace = measure(browser, crowded, 5.0, warm_up_s=1.0)
+    assert pace.updates > 1000  # of a busy machine; 5,000 otherwise
+    assert pace.longest_task_cpu_ms < LONGEST_MS
+    assert pace.drawings <= 2 * 5 * pace.seconds  # each of two places at most four times a second, and rounding
     assert pace.heap_after < pace.heap_before + 3_000_000

@@ -109,7 +109,8 @@ class FakeSession:
 
     def progress(self) -> float:
         assert self.exploration is not None
-        return min(1.0, self.steps_in_mode / self.exploration["duration"])
+        duration: int = self.exploration["duration"]
+        return min(1.0, self.steps_in_mode / duration)
 
     def multiplier(self, progress: float) -> float:
         assert self.exploration is not None

@@ -49,6 +49,18 @@ export function set(node, property, value) {
   if (node.style.getPropertyValue(property) !== String(value)) node.style.setProperty(property, value);
 }
 
+const overflow = new ResizeObserver((changes) => {
+  for (const box of new Set(changes.map(({ target }) => target.closest(".table-scroll")))) {
+    mark(box, "tabindex", box.scrollWidth > box.clientWidth ? "0" : null);
+  }
+});
+
+/** Lets the keyboard reach (and so scroll) a box around a table where the table is wider; elsewhere it is no stop. */
+export function reachableWhereItScrolls(box) {
+  overflow.observe(box);
+  overflow.observe(box.querySelector("table"));
+}
+
 const known = new WeakMap();
 
 /**

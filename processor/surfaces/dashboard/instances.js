@@ -1,6 +1,6 @@
 // Instances with their partitions: who works on what, how far behind, and what stands still.
 
-import { byId, element, keyed, mark, say } from "./dom.js";
+import { byId, element, keyed, mark, reachableWhereItScrolls, say } from "./dom.js";
 import { count, duration, exact, some } from "./figures.js";
 import { phaseName } from "./words.js";
 
@@ -21,7 +21,8 @@ function makeInstance({ instance }) {
   };
   const columns = ["Partition", "Phase", "Next offset", "Lag", "Behind", "Standing still"];
   const heads = columns.map((name, index) => element("th", { scope: "col", class: index > 1 ? `number${index === 2 ? " wide" : ""}` : null, text: name }));
-  parts.table = element("div", { class: "table-scroll" }, element("table", { class: "partitions" }, element("caption", { class: "unseen", text: `Partitions of ${instance}` }), element("thead", {}, element("tr", {}, ...heads)), parts.rows));
+  parts.table = element("div", { class: "table-scroll", role: "group", "aria-label": `Partitions of ${instance}` }, element("table", { class: "partitions" }, element("caption", { class: "unseen", text: `Partitions of ${instance}` }), element("thead", {}, element("tr", {}, ...heads)), parts.rows));
+  reachableWhereItScrolls(parts.table);
   const head = element("div", { class: "instance-head" }, element("h3", { class: "id", text: instance }), parts.badge, parts.aside, parts.doubt);
   return Object.assign(element("div", {}, head, parts.table, parts.none), { parts });
 }

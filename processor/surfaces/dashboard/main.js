@@ -2,13 +2,13 @@
 
 import { takeTokenFromAddress, useToken } from "./api.js";
 import { Connection } from "./connection.js";
-import { byId, mark, say } from "./dom.js";
+import { byId, mark, reachableWhereItScrolls, say } from "./dom.js";
 import { clock, some } from "./figures.js";
 import { Explorations } from "./explorations.js";
 import { Happened, HappenedLog } from "./happened.js";
 import { drawInstances } from "./instances.js";
 import { drawOutcomes } from "./outcomes.js";
-import { drawFigures, drawModes, drawNotices, drawStanding, summary } from "./overview_head.js";
+import { drawFigures, drawModes, drawNotices, drawStanding, summary, troubleOf } from "./overview_head.js";
 import { Pace } from "./pacing.js";
 import { SessionPage } from "./session_page.js";
 import { Sessions } from "./sessions.js";
@@ -19,11 +19,13 @@ const ANNOUNCE_MS = 20000;
 
 takeTokenFromAddress();
 offerThemes(byId("theme"));
+for (const box of document.querySelectorAll(".table-scroll")) reachableWhereItScrolls(box);
 
 let overview = null;
 let link = { name: "connecting", again: false };
 let locked = false; // the server wants a token
 let tried = false; // one was given by hand
+let announced = ""; // the trouble that was said
 let announcedAt = -Infinity;
 let shown = null; // the id of the session whose page is open
 let followed = new Set(); // sessions whose metrics something on the page shows
@@ -96,11 +98,14 @@ function footnote() {
   return `As of ${clock(overview.now)}, counted since ${clock(overview.began)}. Figures are of what is committed.${left}`;
 }
 
+/** Trouble is said when it comes and when it changes, how things go now and then: figures that change would never stop. */
 function announce() {
+  const trouble = troubleOf(overview, link);
   const now = performance.now();
-  if (link.name !== "live" || now - announcedAt < ANNOUNCE_MS) return;
+  if (trouble === announced && (trouble !== "" || now - announcedAt < ANNOUNCE_MS)) return;
+  announced = trouble;
   announcedAt = now;
-  say(byId("announcement"), summary(overview));
+  say(byId("announcement"), trouble || summary(overview));
 }
 
 function lock() {

@@ -128,6 +128,13 @@ function makeFigure({ name }) {
   return Object.assign(node, { value, unit, beside });
 }
 
+/** For those who hear the page: what is wrong, without the figures that change every second; "" where all is well. */
+export function troubleOf(overview, link) {
+  if (link.name === "waiting") return "Disconnected. What is shown is as it was.";
+  if (link.name !== "live") return "";
+  return (overview.health?.reasons ?? []).map(({ message, where }) => `${where}: ${message}.`).join(" ");
+}
+
 /** For those who hear the page: a sentence, said only now and then. */
 export function summary(overview) {
   const { modes, sessions } = overview;
