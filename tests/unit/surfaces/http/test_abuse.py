@@ -15,10 +15,7 @@ from processor.surfaces.http import connection
 from processor.surfaces.http.connection import FIELD_BYTES, HEADERS, LINE_BYTES
 from processor.surfaces.http.door import RESERVED
 from processor.surfaces.http.guard import MAX_BODY_BYTES
-from tests.unit.surfaces.http.rig import Client, KnownSessions, request, until, window
-
-QUICK_S = 1.0  # an answer that waits for nothing, on a busy machine
-
+from tests.unit.surfaces.http.rig import BUSY_MACHINE_S, Client, KnownSessions, request, until, window
 
 HEADS = [
     (request("/", X_Long="a" * (FIELD_BYTES + 1)), 431, "too_large"),
@@ -49,7 +46,7 @@ async def test_a_head_that_cannot_be_is_told_so_and_its_connection_closed(
         await client.send(data)
         answer = await client.answer()
         assert (answer.status, answer.code) == (status, code)
-        assert await client.ended(0.5) == b""
+        assert await client.ended(5) == b""
 
 
 async def test_who_was_told_of_a_broken_head_and_stays_is_cut_off(folder: Path) -> None:
@@ -76,8 +73,8 @@ async def test_a_head_that_trickles_in_is_given_up_after_the_deadline(folder: Pa
             await asyncio.wait((answering,), timeout=0.05)
         answer = await answering
         assert (answer.status, answer.code) == (408, "timeout")
-        assert 0.25 < time.monotonic() - began < 0.3 + QUICK_S
-        await client.ended(2)
+        assert 0.25 < time.monotonic() - began < 0.3 + BUSY_MACHINE_S
+        await client.ended(5)
 
 
 async def test_the_deadline_begins_anew_with_each_request_of_a_connection(folder: Path) -> None:
@@ -94,20 +91,20 @@ async def test_a_connection_that_has_asked_may_rest_longer_than_a_request_may_ta
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "GRACE_S", 0.0)
-    async with window(folder=folder, request_timeout_ms=100) as seen, seen.client() as client:
+    async with window(folder=folder, request_timeout_ms=400) as seen, seen.client() as client:
         for _ in range(2):
             await client.send(request())
             assert (await client.answer()).status == 200
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.6)
         monkeypatch.setattr(connection, "IDLE_S", 0.2)
         await client.send(request())
         assert (await client.answer()).status == 200
-        assert await client.ended(0.2 + QUICK_S) == b""
+        assert await client.ended(0.2 + BUSY_MACHINE_S) == b""
 
 
 async def test_a_connection_that_asks_nothing_is_closed_without_a_word(folder: Path) -> None:
     async with window(folder=folder, request_timeout_ms=200) as seen, seen.client() as client:
-        assert await client.ended(0.2 + QUICK_S) == b""
+        assert await client.ended(0.2 + BUSY_MACHINE_S) == b""
         await seen.emptied()
 
 
@@ -127,7 +124,7 @@ async def test_an_answer_that_nobody_reads_is_given_up(folder: Path) -> None:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(request("/metrics"))
         await seen.emptied()
-        assert time.monotonic() - began < 1.2 + QUICK_S
+        assert time.monotonic() - began < 1.2 + BUSY_MACHINE_S
 
 
 @pytest.mark.parametrize("coding", [b"Content-Length: 1000", b"Transfer-Encoding: chunked"])
@@ -136,8 +133,8 @@ async def test_a_body_that_trickles_in_is_not_waited_for(folder: Path, coding: b
         began = time.monotonic()
         await client.send(b"GET /api/overview HTTP/1.1\r\nHost: localhost\r\n" + coding + b"\r\n\r\n3\r\n")
         assert (await client.answer()).status == 200
-        assert time.monotonic() - began < QUICK_S
-        await client.ended(2)
+        assert time.monotonic() - began < BUSY_MACHINE_S
+        await client.ended(5)
         await seen.emptied()
 
 
@@ -146,7 +143,7 @@ async def test_a_large_body_is_refused_unread(folder: Path) -> None:
         await client.send(request("/api/overview", Content_Length=str(MAX_BODY_BYTES + 1)))
         answer = await client.answer()
         assert (answer.status, answer.code) == (413, "too_large")
-        await client.ended(2)
+        await client.ended(5)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +176,7 @@ async def test_a_deep_or_crooked_path_leads_nowhere_and_quickly(folder: Path, pa
         assert answer.status == 404
         assert answer.code in ("no_such_path", "no_session")
         assert b"outside" not in answer.body
-        assert time.monotonic() - began < QUICK_S
+        assert time.monotonic() - began < BUSY_MACHINE_S
 
 
 async def test_pipelined_requests_are_answered_in_order_and_bounded(folder: Path) -> None:
@@ -209,7 +206,7 @@ async def test_a_flood_of_connections_harms_neither_those_inside_nor_the_probes(
             for client in inside:
                 await client.send(request("/api/overview"))
                 assert (await client.answer()).status == 200
-            assert time.monotonic() - began < 3 * QUICK_S
+            assert time.monotonic() - began < 2 * BUSY_MACHINE_S
             # Who waited longest in silence had to go, and was told why.
             gone = await silent[0].answer()
             assert (gone.status, gone.code) == (503, "busy")

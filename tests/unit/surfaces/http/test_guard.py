@@ -24,7 +24,7 @@ async def test_a_probe_that_is_too_old_to_name_a_host_is_answered(folder: Path) 
     async with window(folder=folder) as seen, seen.client() as client:
         await client.send(b"GET /health/live HTTP/1.0\r\n\r\n")
         assert (await client.answer()).status == 200
-        assert await client.ended(2) == b""
+        assert await client.ended(5) == b""
 
 
 @pytest.mark.parametrize(

