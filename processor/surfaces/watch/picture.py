@@ -204,10 +204,11 @@ class Picture:
         values = beat.metrics
         stride = -(-len(values) // MAX_SEEN) or 1
         first = beat.sequence % stride
-        chosen = values[first::stride]
-        if stride > 1 and self.wanted:
-            others = (value for number, value in enumerate(values) if number % stride != first)
-            chosen += [value for value in others if _session_of(value) in self.wanted]
+        if stride > 1 and self.wanted:  # in the order they were committed: a session's metrics are numbered
+            wanted = self.wanted
+            chosen = [value for n, value in enumerate(values) if n % stride == first or _session_of(value) in wanted]
+        else:
+            chosen = values[first::stride]
         self.metrics_left_out += len(values) - len(chosen)
         return [seen for value in chosen if (seen := _seen(value)) is not None]
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiohttp import WSMsgType
 
-from tests.unit.surfaces.http_stream.stage import frame_of, metric, settings_with, staged, transition
+from tests.unit.surfaces.http_stream.stage import beat, frame_of, metric, settings_with, staged, transition
 
 UPGRADE = {
     "Upgrade": "websocket",
@@ -69,6 +69,15 @@ async def test_a_named_session_comes_whole() -> None:
         assert [len(update["updates"]) for update in updates] == [250, 50]
         assert [update["left_out"] for update in updates] == [0, 0]
         assert {line["session_id"] for update in updates for line in update["updates"]} == {"s1"}
+
+
+async def test_a_named_session_comes_in_order_out_of_a_crowd() -> None:
+    async with staged() as stage:
+        client = await stage.connect("?session=s1&raw=1")
+        stage.picture.hear(beat([metric(f"s{i % 3}", i) for i in range(900)]))
+        await stage.stream.fanout.round()
+        seen = [msgspec.json.decode(await client.receive_str())["stream_sequence"] for _ in range(300)]
+        assert seen == list(range(1, 900, 3))
 
 
 async def test_what_a_named_session_has_too_much_of_is_counted() -> None:
