@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Iterable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from processor.config import Settings
 from processor.errors import Refused
@@ -20,6 +22,7 @@ from processor.surfaces.watch.watch import Watch
 
 THREAD = "window"
 LISTENING_S = 30.0  # to import a web server and to listen, on a busy machine
+LOOK_S = 1.0
 GRACE_S = 3.0  # for the last requests
 
 
@@ -103,9 +106,39 @@ async def shown_by_supervisor(settings: Settings, watch: Watch, path: Path) -> A
         yield
 
 
+class Shown(NamedTuple):
+    """The address to tell people, the socket for the workers' beats, and what is seen of them."""
+
+    url: str
+    socket: Path
+    picture: Picture
+
+
+async def end_frozen(picture: Picture, limit_s: float, end: Callable[[str, str], None]) -> None:
+    """Call ``end`` with every worker that is silent or whose event loop stands for so long, and why; until cancelled.
+
+    Its partitions went elsewhere long ago, and only a new process can have some again.  It must be so in two looks:
+    whoever was frozen together with this process speaks again at once.
+    """
+    suspects: frozenset[str] = frozenset()
+    while True:
+        now = time.monotonic()
+        frozen = {}
+        for name, known in picture.instances.items():
+            silent_s, stalled_s = now - known.heard_at, known.beat.stalled_s
+            if known.connected and max(silent_s, stalled_s) > limit_s:
+                frozen[name] = (
+                    f"silent for {silent_s:.0f} s" if silent_s > stalled_s else f"stalled for {stalled_s:.0f} s"
+                )
+        for name in suspects & frozen.keys():
+            end(name, frozen.pop(name))
+        suspects = frozenset(frozen)
+        await asyncio.sleep(LOOK_S)
+
+
 @asynccontextmanager
-async def workers_shown(settings: Settings, names: Iterable[str], kafka: Kafka) -> AsyncIterator[tuple[str, Path]]:
-    """In the supervisor: all its workers, over HTTP; the address to tell people, and the socket for their beats."""
+async def workers_shown(settings: Settings, names: Iterable[str], kafka: Kafka) -> AsyncIterator[Shown]:
+    """In the supervisor: all its workers, over HTTP."""
     from processor.surfaces.serving import served
 
     picture = Picture(settings)
@@ -117,7 +150,7 @@ async def workers_shown(settings: Settings, names: Iterable[str], kafka: Kafka) 
         server = await workers.serve(path)
         try:
             async with served(settings, picture, workers, kafka) as url:
-                yield url, path
+                yield Shown(url, path, picture)
         finally:
             server.close()
             with suppress(OSError):

@@ -77,6 +77,12 @@ class Supervisor:
         for process in self._processes.values():
             _signal(process, signal.SIGKILL)
 
+    def kill_one(self, instance_id: str, why: str) -> None:
+        """End one worker that cannot end itself; it is started again like one that crashed."""
+        self._tell(f"worker {instance_id} is {why}; killed")
+        if (process := self._processes.get(instance_id)) is not None:
+            _signal(process, signal.SIGKILL)
+
     async def _follow(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._stop_all()

@@ -27,7 +27,7 @@ from processor.surfaces.logs import begin_logging
 from processor.surfaces.observers import Observers
 from processor.surfaces.ports import Kafka
 from processor.surfaces.report import ReportedSecond
-from processor.surfaces.showing import shown_alone, shown_by_supervisor, workers_shown
+from processor.surfaces.showing import end_frozen, shown_alone, shown_by_supervisor, workers_shown
 from processor.surfaces.supervisor import Supervisor, Worker
 from processor.surfaces.tracing_environment import tracing_from_environment
 from processor.surfaces.watch.watch import Watch
@@ -113,18 +113,21 @@ async def _supervise(
     stop = asyncio.Event()
     names = [f"{name}-{n}" for n in range(workers)]
     async with AsyncExitStack() as stack:
-        url, path = await stack.enter_async_context(workers_shown(settings, names, kafka))
+        shown = await stack.enter_async_context(workers_shown(settings, names, kafka))
         if as_json:
-            _print_report(ReportedSecond(name, url))  # the address, before any worker can tell it
-        shown = ("--beats-to", str(path), "--set", f"http.advertised_url={url}")
+            _print_report(ReportedSecond(name, shown.url))  # the address, before any worker can tell it
+        options = ("--beats-to", str(shown.socket), "--set", f"http.advertised_url={shown.url}")
         supervisor = Supervisor(
-            [Worker(worker, (*command, *shown, "--instance", worker)) for worker in names],
+            [Worker(worker, (*command, *options, "--instance", worker)) for worker in names],
             lambda line: print(f"creative-feedback: {line}", file=sys.stderr, flush=True),
             grace_s=settings.engine.shutdown_timeout_ms / 1000 + 2.0,
         )
         stack.enter_context(stop_on_signals(stop, second=supervisor.kill))
         if with_parent:
             stack.push_async_callback(cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
+        limit_s = settings.engine.stuck_timeout_ms / 1000
+        watching = asyncio.create_task(end_frozen(shown.picture, limit_s, supervisor.kill_one))
+        stack.push_async_callback(cancelled, watching)
         return await supervisor.run(stop)
 
 
