@@ -102,7 +102,7 @@ class Fanout:
             share_s = (time.thread_time() - began_cpu) / SHARE
             # In CPU time of this process, so that on a busy machine, where it gets little, the share is the same.
             until_cpu, until = time.process_time() + share_s, time.monotonic() + PATIENT_SHARES * share_s
-            await asyncio.sleep(ROUND_S)
+            await asyncio.sleep(max(0.0, began + ROUND_S - time.monotonic()))
             while time.process_time() < until_cpu and time.monotonic() < until:  # noqa: ASYNC110  # CPU time wakes nobody
                 await asyncio.sleep(ROUND_S)
             self._counts.round_s = time.monotonic() - began
