@@ -45,10 +45,10 @@ class Pace(Struct):
     nodes_after: int
 
 
-def crowd(sessions: int = 1000) -> World:
+def crowd(sessions: int) -> World:
     """Many sessions, so that most updates are of sessions that are not in view."""
     world = World([f"sim-{number:05d}" for number in range(sessions)])
-    for second in range(300):
+    for second in range(100):
         world.live(1)
         world.note_trend(world.began - 600 + 2 * second, sessions * 4.0)
     return world
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=1000, help="metrics a second")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    window = FakeWindow(crowd())
+    window = FakeWindow(crowd(1000))
     window.start()
     window.updates_per_s = asked.updates
     try:

@@ -42,10 +42,10 @@ def test_waiting_grows_and_a_press_ends_it(open_page: Open, window: FakeWindow) 
     window.stop()
     expect(page.locator("#link")).to_have_attribute("data-state", "waiting")
     window.asked.clear()
-    page.clock.run_for(1000)
+    page.clock.fast_forward(1000)
     for _ in range(6):
         expect(page.locator("#link")).to_have_attribute("data-state", "waiting")
-        page.clock.run_for(16_000)
+        page.clock.fast_forward(16_000)
     window.start()
     assert window.asked == []
     page.get_by_role("button", name="Try now").click()
@@ -58,10 +58,10 @@ def test_a_server_that_falls_silent_is_left(open_page: Open, window: FakeWindow)
     sockets: list[str] = []
     page.on("websocket", lambda socket: sockets.append(socket.url))
     window.silent = True
-    page.clock.run_for(9000)
+    page.clock.fast_forward(9000)
     expect(page.locator(".notice")).to_contain_text("fallen silent")
     window.silent = False
-    page.clock.run_for(1000)
+    page.clock.fast_forward(1000)
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
     assert sockets
 

@@ -20,7 +20,7 @@ DOUBT = {
 
 
 def test_sessions_appear_by_mode_and_modes_change(open_page: Open, window: FakeWindow, world: World) -> None:
-    window.updates_per_s = 200
+    window.updates_per_s, window.steps_per_round = 200, 10
     page = open_page().page
     expect(page.locator("#link")).to_have_attribute("data-state", "live")
     expect(page.locator("#health-word")).to_have_text("Ready")

@@ -15,7 +15,7 @@ LONGEST_MS = 200  # on a processor: by the clock a machine that is busy with som
 
 @pytest.fixture
 def crowded() -> Iterator[FakeWindow]:
-    window = FakeWindow(crowd())
+    window = FakeWindow(crowd(400))
     window.start()
     window.updates_per_s = 1000
     yield window

@@ -186,6 +186,12 @@ class World:
         self._number = 0
         self._curves = curves()
 
+    def keep_happened(self, count: int) -> None:
+        """Of what happened, in all and to each, only the last ones are told from now on."""
+        self.happened = deque(list(self.happened)[:count], maxlen=count)
+        for session in self.sessions.values():
+            session.story = deque(list(session.story)[:count], maxlen=count)
+
     def live(self, steps: int) -> list[Json]:
         """Moves every session on by some steps; what happened, in order."""
         news: list[Json] = []

@@ -24,7 +24,7 @@ export class Chart {
     this.#describe = describe;
     this.paths = lines.map(({ name }) => shape("path", { class: `line ${name}` }));
     this.areas = filled ? lines.map(({ name }) => shape("path", { class: `area ${name}` })) : [];
-    this.across = shape("line", { class: "level", x1: 0, x2: WIDTH });
+    this.across = shape("line", { class: "level", x1: 0, x2: WIDTH, visibility: "hidden" });
     this.picture = shape(
       "svg",
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" },

@@ -8,12 +8,12 @@ import { profileMeaning, profileName } from "./words.js";
 const LAST = 7;
 
 /** The extent that shows 0 and all `values`. */
-function extentOf(values) {
+export function extentOf(values) {
   return { low: Math.min(0, ...values), high: Math.max(0.1, ...values) };
 }
 
 /** Where `value` is on a track of this extent, in per cent. */
-function placeOf(value, { low, high }) {
+export function placeOf(value, { low, high }) {
   return `${(((value - low) / (high - low)) * 100).toFixed(1)}%`;
 }
 
@@ -62,13 +62,11 @@ function drawPredictions(happened) {
   const extent = extentOf(values);
   const list = byId("predictions");
   set(list, "--zero", placeOf(0, extent));
-  const rows = last.length > 0 ? [...last, null] : [null];
-  keyed(list, rows, (one) => one?.number ?? "key", (one) => (one ? makePrediction(one) : makeKey()), (node, one) => {
-    if (one === null) return say(node.word, last.length > 0 ? "" : "Nothing has been completed yet.");
+  byId("lately").hidden = last.length === 0;
+  keyed(list, last, ({ number }) => number, makePrediction, (node, one) => {
     spanOf(node.reach, one.actual_gain, extent);
     node.expected.hidden = typeof one.predicted_gain !== "number";
     if (!node.expected.hidden) set(node.expected, "--at", placeOf(one.predicted_gain, extent));
-    return undefined;
   });
 }
 
@@ -80,10 +78,4 @@ function makePrediction(one) {
   const link = element("a", { class: "id", href: `#/session/${encodeURIComponent(one.session)}`, text: one.session, title: one.session });
   const amount = element("span", { class: `amount ${sign(one.actual_gain)}`, text: gain(one.actual_gain) });
   return Object.assign(element("div", { class: "row" }, link, scale, amount), { reach, expected });
-}
-
-function makeKey() {
-  const word = element("em");
-  const key = element("div", { class: "key" }, element("span", { text: "actual gain" }), element("span", { class: "tick", text: "predicted by the quality model" }), word);
-  return Object.assign(key, { word });
 }

@@ -17,7 +17,7 @@ function healthState(health) {
 export function drawStanding(overview, link) {
   const state = link.name === "live" ? healthState(overview?.health) : "unknown";
   mark(byId("health"), "data-state", state);
-  say(byId("health-word"), HEALTH_WORDS[state]);
+  say(byId("health-word"), link.name === "waiting" ? "Unknown" : HEALTH_WORDS[state]);
   mark(byId("link"), "data-state", link.name);
   const words = { connecting: "Connecting", live: "Live", waiting: "Disconnected", unauthorized: "Locked" };
   say(byId("link-word"), words[link.name]);

@@ -6,7 +6,7 @@ import { curveFrame, drawCurve } from "./curves.js";
 import { byId, element, keyed, mark, say, set } from "./dom.js";
 import { count, decimal, exact, gain, percent, sign, some } from "./figures.js";
 import { drawHappened } from "./happened.js";
-import { spanOf } from "./outcomes.js";
+import { extentOf, placeOf, spanOf } from "./outcomes.js";
 import { FEATURES, MODE_MEANING, endReason, profileMeaning, profileName, startReason, turnReason } from "./words.js";
 
 const INTERVAL_MS = 1000;
@@ -246,13 +246,14 @@ function tellGains(view, { cumulative_gain: sum, counts, recent_gains: gains }) 
     ["Aborted", count(counts.aborted)],
     ["Emergency stops", count(counts.emergency_stops)],
   ]);
-  const widest = Math.max(0.1, ...gains.map(Math.abs));
+  const extent = extentOf(gains);
+  set(view.gains, "--zero", placeOf(0, extent));
   const rods = gains.map((value, index) => ({ value, index: counts.completed - gains.length + index }));
   view.gains.hidden = rods.length === 0;
   view.noGains.hidden = rods.length > 0;
   keyed(view.gains, rods, ({ index }) => index, makeRod, (node, { value }) => {
     mark(node, "class", sign(value));
-    set(node.firstChild, "--length", `${((Math.abs(value) / widest) * 42).toFixed(1)}%`);
+    spanOf(node, value, extent);
     say(node.lastChild, gain(value));
   });
 }

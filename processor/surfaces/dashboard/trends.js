@@ -13,7 +13,7 @@ const TRENDS = [
 
 export class Trends {
   #charts = null;
-  #drawn = null;
+  #drawn = undefined; // the time of the last point drawn; null is that of none
 
   draw({ trend: { points } }) {
     this.#charts ??= this.#make();
