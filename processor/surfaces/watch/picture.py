@@ -232,19 +232,20 @@ class Picture:
         self._happened.append(happening)
         self._card(session).story.append(happening)
         if kind == "creative_exploration_started":
-            self._explore(
+            begun = Exploring(
                 session,
-                Exploring(
-                    session,
-                    own["profile"],
-                    own["entropy_factor"],
-                    at,
-                    own["injection_id"],
-                    own.get("reason"),
-                    predicted_gain=own["predicted_gain"],
-                    duration=own["duration"],
-                ),
+                own["profile"],
+                own["entropy_factor"],
+                at,
+                own["injection_id"],
+                own.get("reason"),
+                predicted_gain=own["predicted_gain"],
+                duration=own["duration"],
             )
+            known = self._exploring.get(session)
+            if known is not None and known.injection_id is None:  # by a metric of the same beat: the first of its steps
+                begun.current_factor, begun.progress = known.current_factor, known.progress
+            self._explore(session, begun)
         elif kind == "creative_mode_transition" and own["from_mode"] == EXPLORING:
             self._exploring.pop(session, None)
         elif kind == "creative_exploration_completed" and own["actual_gain"] is not None:

@@ -122,6 +122,13 @@ def test_an_exploration_is_shown_from_its_start_to_its_end_with_its_reason(pictu
     assert picture.happened("t") == []
 
 
+def test_an_exploration_whose_start_comes_with_its_first_metric_is_as_far_as_the_metric_says(picture: Picture) -> None:
+    picture.hear(beat(metrics=[encode_json(metric("s", "exploring", progress=0.5))], happened=[started("s")]))
+    [exploring] = picture.overview().exploring
+    assert (exploring.reason, exploring.injection_id) == ("low_novelty", "s:0")
+    assert (exploring.progress, exploring.current_factor) == (0.5, 0.25)
+
+
 def test_an_exploration_that_began_before_the_picture_is_shown_by_its_metric_until_another_says_it_is_over(
     picture: Picture,
 ) -> None:
