@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -25,42 +26,53 @@ def picture() -> Picture:
     return picture
 
 
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("processor.surfaces.showing.LOOK_S", 0.01)
+class Looks:
+    """Stands for the pauses between looks: they take no time, and end after so many."""
+
+    def __init__(self, count: int, between: Callable[[], None]) -> None:
+        self._left = count
+        self._between = between
+
+    async def pause(self, seconds: float) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise asyncio.CancelledError
+        self._between()
 
 
-async def ended(picture: Picture, between_looks: Callable[[], None] = lambda: None) -> list[tuple[str, str]]:
-    """Who is ended in a few looks; each is gone at once, as a killed process is."""
+async def ended(
+    monkeypatch: pytest.MonkeyPatch, picture: Picture, between_looks: Callable[[], None] = lambda: None
+) -> list[tuple[str, str]]:
+    """Who is ended in five looks; each is gone at once, as a killed process is."""
     told: list[tuple[str, str]] = []
 
     def end(name: str, why: str) -> None:
         told.append((name, why))
         picture.lost(name, "killed")
 
-    watching = asyncio.create_task(end_frozen(picture, LIMIT_S, end))
-    await asyncio.sleep(0)
-    between_looks()
-    await asyncio.sleep(0.1)
-    watching.cancel()
+    with monkeypatch.context() as patch, suppress(asyncio.CancelledError):
+        patch.setattr("processor.surfaces.showing.asyncio.sleep", Looks(5, between_looks).pause)
+        await end_frozen(picture, LIMIT_S, end)
     return told
 
 
-async def test_whoever_speaks_lives(picture: Picture) -> None:
-    assert await ended(picture) == []
+async def test_whoever_speaks_lives(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await ended(monkeypatch, picture) == []
 
 
-async def test_a_silent_worker_is_ended_once_and_no_other(picture: Picture) -> None:
+async def test_a_silent_worker_is_ended_once_and_no_other(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     picture.instances["a"].heard_at = time.monotonic() - LIMIT_S - 5
-    assert await ended(picture) == [("a", "silent for 65 s")]
+    assert await ended(monkeypatch, picture) == [("a", "silent for 65 s")]
 
 
-async def test_a_worker_whose_event_loop_stands_is_ended(picture: Picture) -> None:
+async def test_a_worker_whose_event_loop_stands_is_ended(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     picture.hear(Beat("b", 1, 1.0, 1.0, "working", stalled_s=LIMIT_S + 1))
-    assert await ended(picture) == [("b", "stalled for 61 s")]
+    assert await ended(monkeypatch, picture) == [("b", "stalled for 61 s")]
 
 
-async def test_who_was_frozen_together_with_the_supervisor_is_not(picture: Picture) -> None:
+async def test_who_was_frozen_together_with_the_supervisor_is_not(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for known in picture.instances.values():
         known.heard_at = time.monotonic() - LIMIT_S - 5
 
@@ -68,4 +80,4 @@ async def test_who_was_frozen_together_with_the_supervisor_is_not(picture: Pictu
         for name in ("a", "b"):
             picture.hear(Beat(name, 1, 1.0, 1.0, "working"))
 
-    assert await ended(picture, speak) == []
+    assert await ended(monkeypatch, picture, speak) == []
