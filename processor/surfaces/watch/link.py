@@ -7,6 +7,7 @@ endian: a worker sends beats and answers, the supervisor sends questions.
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import IncompleteReadError, StreamReader, StreamWriter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -25,6 +26,8 @@ BEAT_S = 0.1
 ANSWER_S = 2.5
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 AGAIN_S = 0.5
+
+log = logging.getLogger(__name__)
 
 Ask = Callable[[str], Awaitable[SessionAnswer]]
 
@@ -72,7 +75,7 @@ async def send_beats(watch: Watch, path: Path, ask: Ask, stop: asyncio.Event) ->
                     answers = group.create_task(_answer(reader, writer, ask))
                     while not answers.done():
                         last = stop.is_set()
-                        await _send(writer, Told(watch.take()))
+                        await _send_beat(writer, watch.take())
                         if last:
                             answers.cancel()
                             break
@@ -85,16 +88,43 @@ async def send_beats(watch: Watch, path: Path, ask: Ask, stop: asyncio.Event) ->
 
 
 async def _answer(reader: StreamReader, writer: StreamWriter, ask: Ask) -> None:
-    with suppress(IncompleteReadError, OSError):
-        while True:
-            question = _asked.decode(await _receive(reader))
-            await _send(writer, Answered(question.number, await ask(question.session_id)))
+    """Side by side: a session that waits for a slow commit holds no other one up."""
+    asked: set[asyncio.Task[None]] = set()
+    try:
+        with suppress(IncompleteReadError, OSError):
+            while True:
+                question = _asked.decode(await _receive(reader))
+                answering = asyncio.create_task(_answer_one(writer, question, ask))
+                asked.add(answering)
+                answering.add_done_callback(asked.discard)
+    finally:
+        for answering in asked:
+            answering.cancel()
+
+
+async def _answer_one(writer: StreamWriter, question: Question, ask: Ask) -> None:
+    try:
+        answer = await ask(question.session_id)
+    except Exception as error:
+        log.exception("a session could not be looked up")
+        answer = SessionAnswer(unavailable=f"this session cannot be shown ({type(error).__name__}): the log says why")
+    with suppress(OSError):
+        await _send(writer, Answered(question.number, answer))
 
 
 async def _send(writer: StreamWriter, message: Struct) -> None:
     data = msgspec.msgpack.encode(message)
     writer.write(len(data).to_bytes(4, "big") + data)
     await writer.drain()
+
+
+async def _send_beat(writer: StreamWriter, beat: Beat) -> None:
+    try:
+        await _send(writer, Told(beat))
+    except OverflowError:
+        # With loop.debug a producer's own fields are in it, and JSON has integers that MessagePack has not.
+        left_out = beat.happened_left_out + len(beat.happened)
+        await _send(writer, Told(msgspec.structs.replace(beat, happened=[], happened_left_out=left_out)))
 
 
 async def _receive(reader: StreamReader) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from processor.config import Settings
+from processor.engine.observer import Committed
 from processor.surfaces.watch.beat import SessionAnswer
 from processor.surfaces.watch.link import Ask, Workers, partition_of, send_beats
 from processor.surfaces.watch.picture import Picture
@@ -120,3 +121,49 @@ async def test_a_frame_that_makes_no_sense_ends_its_connection_only(tmp_path: Pa
         writer.close()
         before = picture.instances["a"].beat.sequence
         await until(lambda: picture.instances["a"].beat.sequence > before)
+
+
+async def test_a_session_that_cannot_be_looked_up_is_unavailable_and_the_worker_is_heard_on(tmp_path: Path) -> None:
+    async def broken(_: str) -> SessionAnswer:
+        raise ValueError("of somebody's code")
+
+    async with connected(tmp_path / "s", {watch("a", partition_of(SETTINGS, "s")): broken}) as (picture, source):
+        assert "ValueError" in ((await source.look_up("s")).unavailable or "")
+        before = picture.instances["a"].beat.sequence
+        await until(lambda: picture.instances["a"].beat.sequence > before)
+        assert picture.instances["a"].connected
+
+
+async def test_a_session_that_waits_for_its_commit_holds_no_other_one_up(tmp_path: Path) -> None:
+    committed = asyncio.Event()
+
+    async def ask(session_id: str) -> SessionAnswer:
+        if session_id == "slow":
+            await committed.wait()
+        return SessionAnswer({"session_id": session_id})
+
+    everywhere = range(SETTINGS.topics.partitions)
+    async with connected(tmp_path / "s", {watch("a", *everywhere): ask}) as (_, source):
+        slow = asyncio.create_task(source.look_up("slow"))
+        await asyncio.sleep(0)  # it is asked first
+        assert (await source.look_up("quick")).session == {"session_id": "quick"}
+        assert not slow.done()
+        committed.set()
+        assert (await slow).session == {"session_id": "slow"}
+
+
+async def test_an_integer_that_a_frame_cannot_hold_costs_the_happenings_alone(tmp_path: Path) -> None:
+    told = watch("a", 0)
+    async with connected(tmp_path / "s", {told: having()}) as (picture, _):
+        told.committed(
+            Committed(
+                0.01,
+                1,
+                {0: 1},
+                {0: {"events": 3}},
+                {0: [("creative_injection_debug", {"session": "s", "state": {"own": 10**30}})]},
+            )
+        )
+        await until(lambda: picture.totals.get("events") == 3)
+        assert picture.happened_left_out == 1
+        assert picture.instances["a"].connected
