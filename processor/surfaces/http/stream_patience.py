@@ -11,7 +11,9 @@ event loop stands still no client's time runs out.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from processor.surfaces.http.stream_frames import CloseCode
@@ -34,10 +36,15 @@ class Patience:
     def __init__(self, counts: StreamCounts) -> None:
         self.clock = 0.0
         self._counts = counts
-        self._resting: deque[tuple[float, Subscriber]] = deque()  # by the time of their next ping
-        self._asked: deque[tuple[float, Subscriber]] = deque()  # by the time their answer is due
+        self._resting: OrderedDict[Subscriber, float] = OrderedDict()  # by the time of their next ping
+        self._asked: OrderedDict[Subscriber, float] = OrderedDict()  # by the time their answer is due
+        self._parting: OrderedDict[Subscriber, float] = OrderedDict()  # by the time they are given up
         self._lagging: dict[Subscriber, tuple[float, int]] = {}  # until when, what must be taken
-        self._parting: deque[tuple[float, Subscriber]] = deque()
+
+    @property
+    def clients(self) -> int:
+        """Whoever is looked after."""
+        return len(self._resting) + len(self._asked)
 
     @property
     def lagging(self) -> int:
@@ -56,11 +63,12 @@ class Patience:
     def part(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
         """Close this connection; when even the close frame is not taken it is given up."""
         subscriber.end(code, reason)
-        self._parting.append((self.clock + PARTING_S, subscriber))
+        self._parting[subscriber] = self.clock + PARTING_S
 
     def forget(self, subscriber: Subscriber) -> None:
-        """The connection is gone."""
-        self._lagging.pop(subscriber, None)
+        """The connection is gone, or closing: what is still to be sent then has its time as before."""
+        for of in (self._resting, self._asked, self._lagging):
+            of.pop(subscriber, None)
 
     def sweep(self, elapsed_s: float) -> None:
         """Look at everybody whose time is up; ``elapsed_s`` is the time since the last sweep."""
@@ -68,29 +76,22 @@ class Patience:
         self.clock += min(elapsed_s, 2 * SWEEP_S)
         self._sweep_silent()
         self._sweep_lagging()
-        while self._parting and self._parting[0][0] <= self.clock:
-            self._parting.popleft()[1].abort()
+        for subscriber in _due(self._parting, self.clock):
+            subscriber.abort()
 
     def _sweep_silent(self) -> None:
-        while self._asked and self._asked[0][0] <= self.clock:
-            _, subscriber = self._asked.popleft()
-            if subscriber.ended:
-                continue
+        for subscriber in _due(self._asked, self.clock):
             if subscriber.heard_at >= subscriber.pinged_at:
-                self._resting.append((self.clock + PING_S - PATIENCE_S, subscriber))
-            else:
+                self._resting[subscriber] = self.clock + PING_S - PATIENCE_S
+            elif not subscriber.ended:
                 self._counts.slow_closed += 1
                 self.part(subscriber, CloseCode.TRY_AGAIN_LATER, _SILENT)
-        pings = int(PINGS_PER_S * SWEEP_S)
-        while self._resting and self._resting[0][0] <= self.clock and pings:
-            _, subscriber = self._resting.popleft()
-            if not subscriber.ended:
-                self._ask(subscriber)
-                pings -= 1
+        for subscriber in islice(_due(self._resting, self.clock), int(PINGS_PER_S * SWEEP_S)):
+            self._ask(subscriber)
 
     def _ask(self, subscriber: Subscriber) -> None:
         subscriber.ping(self.clock)
-        self._asked.append((self.clock + PATIENCE_S, subscriber))
+        self._asked[subscriber] = self.clock + PATIENCE_S
 
     def _sweep_lagging(self) -> None:
         queued = 0
@@ -114,3 +115,10 @@ class Patience:
         del self._lagging[subscriber]
         self._counts.slow_closed += 1
         subscriber.abort()
+
+
+def _due(waiting: OrderedDict[Subscriber, float], clock: float) -> Iterator[Subscriber]:
+    """Take out, one after the other, those whose time has come; the earliest is the first."""
+    while waiting and waiting[first := next(iter(waiting))] <= clock:
+        del waiting[first]
+        yield first

@@ -7,9 +7,9 @@ import pytest
 from aiohttp import ClientWebSocketResponse
 
 from processor.surfaces.cli.event_loop import run_async
-from processor.surfaces.http.stream_patience import PATIENCE_S, PING_S, SWEEP_S
+from processor.surfaces.http.stream_patience import PARTING_S, PATIENCE_S, PING_S, SWEEP_S
 from processor.surfaces.http.stream_subscriber import QUEUE_BYTES
-from tests.unit.surfaces.http_stream.stage import PING, PONG, Raw, Stage, frame_of, metric, staged
+from tests.unit.surfaces.http_stream.stage import BINARY, PING, PONG, Raw, Stage, frame_of, metric, staged
 
 LARGE = "x" * 250
 SWEEPS = int(10 / SWEEP_S) - 1  # a sweep comes every SWEEP_S: so many pass within 10 s
@@ -103,16 +103,16 @@ def test_of_some_hundred_the_silent_ones_go_and_the_others_miss_nothing() -> Non
     async def scenario() -> None:
         async with staged() as stage:
             silent = [await stage.raw("?batch=1") for _ in range(20)]
-            decent: list[ClientWebSocketResponse] = [await stage.connect("?session=s1&raw=1") for _ in range(300)]
+            decent: list[ClientWebSocketResponse] = [await stage.connect("?session=s1&raw=1") for _ in range(200)]
             for sequence in range(5):
                 await stage.tell(metric("s1", sequence))
                 for client in decent:
                     assert (await client.receive_str()).encode() == metric("s1", sequence)
             pass_seconds(stage, SWEEPS * SWEEP_S)
-            await stage.until_subscribers(300)
+            await stage.until_subscribers(200)
             assert stage.stream.counts.slow_closed == 20
             assert [await client.closed_with() for client in silent] == [1013] * 20
-            assert stage.stream.counts.frames >= 300 * 5
+            assert stage.stream.counts.frames >= 200 * 5
 
     run_async(scenario())
 
@@ -130,3 +130,16 @@ async def test_one_that_is_larger_than_the_queue_still_comes(size: int) -> None:
         client = await stage.connect("?session=s1&raw=1")
         await stage.tell(metric("s1", timestamp="x" * size))
         assert len(await client.receive_str()) > size
+
+
+async def test_who_is_hostile_and_does_not_read_either_is_given_up() -> None:
+    async with staged() as stage:
+        client = await stage.raw("?session=s1&batch=1", receive_bytes=4096)
+        subscriber = stage.only_subscriber()
+        while not subscriber.queued_bytes:
+            await stage.tell(*(metric("s1", i, timestamp=LARGE) for i in range(250)))
+        await client.send(BINARY, b"")
+        await stage.until_subscribers(0)
+        assert subscriber.queued_bytes > 0  # the close frame cannot be sent
+        pass_seconds(stage, 2 * PARTING_S)
+        assert subscriber.queued_bytes == 0

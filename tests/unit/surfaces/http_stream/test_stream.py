@@ -227,15 +227,15 @@ async def test_one_too_many_is_refused_before_the_upgrade_and_let_in_later() -> 
 async def test_leaving_takes_everything_along() -> None:
     async with staged() as stage:
         client = await stage.connect("?session=s1&happened=1")
-        assert stage.stream.fanout.feeds == 1
+        assert (stage.stream.fanout.feeds, stage.stream.patience.clients) == (1, 1)
         await client.close()
         assert client.close_code == 1000
         await stage.until_subscribers(0)
-        assert stage.stream.fanout.feeds == 0
+        assert (stage.stream.fanout.feeds, stage.stream.patience.clients) == (0, 0)
         vanished = await stage.raw("?session=s2")
         vanished.close()
         await stage.until_subscribers(0)
-        assert stage.stream.fanout.feeds == 0
+        assert (stage.stream.fanout.feeds, stage.stream.patience.clients) == (0, 0)
 
 
 async def test_when_the_server_goes_away_everybody_is_told_so() -> None:
