@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct
 
 from processor.config import APPLICATION_VERSION, Settings
 from processor.loop.session import EXPLORING, MODES
-from processor.surfaces.watch.beat import NEVER_HEARD, Beat
+from processor.surfaces.watch.beat import NEVER_HEARD, Beat, PartitionBeat
 from processor.surfaces.watch.curves import default_curves
 from processor.surfaces.watch.overview import (
     CreativityHealth,
@@ -41,6 +41,7 @@ MAX_SESSIONS = 20_000  # remembered with their last metric
 MAX_EXPLORING = 2_000
 MAX_HAPPENED = 500
 MAX_STORY = 30  # of one session
+MAX_TOLD = 30_000  # happenings in all stories: some 30 MB
 MAX_SEEN = 100  # metrics of one beat: a thousand a second are more than anybody follows
 MAX_HEARD = 100  # happenings of one beat
 SHOWN_EXPLORING = 60
@@ -118,6 +119,7 @@ class Card(Struct):
 
     metric: Metric | None = None
     at: float = 0.0  # wall clock, of the last metric
+    heard: float = 0.0  # of anything
     story: deque[Happening] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_STORY))
 
 
@@ -146,6 +148,7 @@ class Picture:
         self._cards: OrderedDict[str, Card] = OrderedDict()
         self._exploring: dict[str, Exploring] = {}
         self._happened: deque[Happening] = deque(maxlen=MAX_HAPPENED)
+        self._told: deque[Happening] = deque()  # all stories, oldest first
         self._number = 0
         self._assigned: frozenset[int] = frozenset()
         self._last_exploration: LastExploration | None = None
@@ -231,6 +234,9 @@ class Picture:
         self._number += 1
         self._happened.append(happening)
         self._card(session).story.append(happening)
+        self._told.append(happening)
+        if len(self._told) > MAX_TOLD:
+            self._forget_oldest_told()
         if kind == "creative_exploration_started":
             begun = Exploring(
                 session,
@@ -274,6 +280,12 @@ class Picture:
         if len(self._exploring) > MAX_EXPLORING:
             del self._exploring[next(iter(self._exploring))]
 
+    def _forget_oldest_told(self) -> None:
+        oldest = self._told.popleft()
+        card = self._cards.get(oldest.session)
+        if card is not None and card.story and card.story[0] is oldest:
+            card.story.popleft()
+
     def _card(self, session: str) -> Card:
         card = self._cards.get(session)
         if card is None:
@@ -282,6 +294,7 @@ class Picture:
                 self._cards.popitem(last=False)
         else:
             self._cards.move_to_end(session)
+        card.heard = self._clock()
         return card
 
     def _forget_what_moved(self) -> None:
@@ -296,10 +309,19 @@ class Picture:
             }
         self._assigned = assigned
 
+    def _forget_expired(self, wall: float) -> None:
+        """A session that ends by its silence says nothing: what it was exploring is over with it."""
+        oldest = wall - self.settings.engine.session_ttl_ms / 1000
+        for session in list(self._exploring):
+            card = self._cards.get(session)
+            if card is None or card.heard < oldest:
+                del self._exploring[session]
+
     def _draw_trend(self, now: float, wall: float) -> None:
         if now - self._trend_at < TREND_S:
             return
         self._trend_at = now
+        self._forget_expired(wall)
         figures = self.figures()
         self._trend.append(
             (
@@ -307,7 +329,7 @@ class Picture:
                 self._rates.per_s(now, "events"),
                 figures.get("gain", 0.0),
                 figures.get(f"sessions.{EXPLORING}", 0.0),
-                float(sum(beat.lag for known in self.instances.values() for beat in known.beat.partitions.values())),
+                float(sum(beat.lag for beat in self._partitions())),
             )
         )
 
@@ -316,11 +338,17 @@ class Picture:
     def figures(self) -> dict[str, float]:
         """The figures of all partitions together."""
         sums = dict.fromkeys(FIGURES, 0.0)
-        for known in self.instances.values():
-            for beat in known.beat.partitions.values():
-                for name in sums:
-                    sums[name] += beat.figures.get(name, 0.0)
+        for beat in self._partitions():
+            for name in sums:
+                sums[name] += beat.figures.get(name, 0.0)
         return sums
+
+    def _partitions(self) -> Collection[PartitionBeat]:
+        """While a partition moves, or its worker is frozen, two name it: the one of the later assignment has it."""
+        partitions: dict[int, PartitionBeat] = {}
+        for known in sorted(self.instances.values(), key=lambda known: known.beat.generation):
+            partitions.update(known.beat.partitions)
+        return partitions.values()
 
     def happened(self, session: str | None = None, limit: int = SHOWN_HAPPENED) -> list[Happening]:
         """The newest first, of one session or of all."""
@@ -338,7 +366,7 @@ class Picture:
         now, wall = self._monotonic(), self._clock()
         totals, figures = self.totals, self.figures()
         commits, latencies = self._commits.percentiles(now), self._latencies.percentiles(now)
-        partitions = [beat for known in self.instances.values() for beat in known.beat.partitions.values()]
+        partitions = self._partitions()
         return Overview(
             application=self.application,
             version=APPLICATION_VERSION,

@@ -14,6 +14,8 @@ from processor.surfaces.watch.picture import (
     MAX_HEARD,
     MAX_SEEN,
     MAX_SESSIONS,
+    MAX_STORY,
+    MAX_TOLD,
     Happening,
     Picture,
     SeenMetric,
@@ -259,3 +261,37 @@ def test_of_very_much_some_is_shown_and_what_is_wanted_by_name_is_not_left_out(p
     picture.hear(beat(happened=[pair for n in range(1_000) for pair in ended(f"s{n}")]))
     assert shown
     assert picture.overview().exploring == []
+
+
+def test_an_exploration_whose_session_fell_silent_for_good_is_over(picture: Picture, clock: Clock) -> None:
+    picture.hear(beat(happened=[started("gone"), started("stays")]))
+    ttl_s = Settings().engine.session_ttl_ms / 1000
+    clock.now += ttl_s - 1
+    picture.hear(beat(metrics=[encode_json(metric("stays", "exploring", progress=0.5))]))
+    assert {seen.session_id for seen in picture.overview().exploring} == {"gone", "stays"}
+    clock.now += 3
+    picture.hear(beat())
+    assert [seen.session_id for seen in picture.overview().exploring] == ["stays"]
+
+
+def test_a_partition_that_a_frozen_worker_still_names_counts_once(picture: Picture) -> None:
+    figures = {"sessions.stable": 5.0, "gain": 2.0}
+    picture.hear(beat("b", generation=2, partitions={0: PartitionBeat("running", lag=1, figures=figures)}))
+    frozen = {"sessions.stable": 4.0, "gain": 1.0}
+    picture.hear(beat("a", generation=1, partitions={0: PartitionBeat("running", lag=7, figures=frozen)}))
+    overview = picture.overview()
+    assert (overview.sessions, overview.cumulative_gain, overview.lag["records"]) == (5, 2.0, 1)
+
+
+def test_all_stories_together_are_bounded_and_the_oldest_goes_first(
+    picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processor.surfaces.watch.picture.MAX_TOLD", 100)
+    for number in range(50):
+        picture.hear(beat(happened=[started(f"s{number % 10}"), started("chatty")]))
+    stories = {name: picture.happened(name, MAX_STORY) for name in ("chatty", *(f"s{n}" for n in range(10)))}
+    assert sum(map(len, stories.values())) <= 100
+    for _ in range(10):
+        picture.hear(beat(happened=[started("chatty")] * 10))
+    assert [picture.happened(f"s{n}") for n in range(10)] == [[]] * 10
+    assert len(picture.happened("chatty", MAX_STORY)) == MAX_STORY < MAX_TOLD
