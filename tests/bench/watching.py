@@ -49,11 +49,12 @@ async def measure(settings: Settings, count: int, *, watched: bool) -> Rate:
     observers: list[Observer] = [counting, watch, Chronicle(settings.logs.session_lines_per_s)]
     turning = asyncio.create_task(watch.turn())
     async with shown_alone(settings, watch, ApacheKafka()) as url:
-        looking = asyncio.create_task(_look(url))
+        looking = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.watching", "--look", url)
         try:
             return await _measure(settings, count, counting, Observers(observers), stop, watch)
         finally:
-            await cancelled(looking)
+            looking.terminate()
+            await looking.wait()
             await cancelled(turning)
 
 
@@ -75,7 +76,7 @@ async def _measure(
 
 
 async def _look(url: str) -> None:
-    """Somebody with a dashboard and a Prometheus, whose own CPU time counts here too."""
+    """Somebody with a dashboard and a Prometheus, in a process of their own; until terminated."""
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/ws?batch=1&happened=1") as stream:
         while True:
             for path in ("/metrics", "/api/overview"):
@@ -143,7 +144,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--look", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.look is not None:
+        asyncio.run(_look(options.look))
     gc.set_threshold(50_000, 20, 100)
     configure_logging(logging.INFO, json_lines=True, stream=StringIO())
     with EmbeddedKafka(properties={"auto.create.topics.enable": "true", "num.partitions": str(PARTITIONS)}) as kafka:
