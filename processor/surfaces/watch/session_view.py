@@ -21,20 +21,32 @@ MAX_CURVE_POINTS = 201
 
 async def look_up(watch: Watch, session_id: str, partition: int) -> SessionAnswer:
     """In the engine's event loop. The answer holds nothing that is not committed."""
+    if _fold_with(watch, session_id, partition) is None:
+        # Not every producer partitions like Kafka's Java client.
+        partition = next(
+            (other for other in watch.folds if _fold_with(watch, session_id, other) is not None), partition
+        )
     seen = watch.partition(partition)
     if seen is None:
         return SessionAnswer(elsewhere=True, partition=partition)
     if seen.phase not in ("running", "halted"):
         return SessionAnswer(unavailable=f"partition {partition} is {seen.phase}", partition=partition)
-    fold = watch.folds.get(partition)
-    assert isinstance(fold, PartitionFold)
-    session = fold.sessions.get(session_id)
-    if session is None:
+    fold = _fold_with(watch, session_id, partition)
+    if fold is None:
         return SessionAnswer(partition=partition)
+    session = fold.sessions[session_id]
     view = session_view(fold, session)
     if not await watch.past(partition, session.last_offset, COMMIT_S):
         return SessionAnswer(unavailable=f"partition {partition} is moving or slow", partition=partition)
     return SessionAnswer({**view, "instance": watch.instance}, partition=partition)
+
+
+def _fold_with(watch: Watch, session_id: str, partition: int) -> PartitionFold | None:
+    """The fold of an assigned partition, where it has the session."""
+    fold = watch.folds.get(partition)
+    if watch.partition(partition) is None or not isinstance(fold, PartitionFold) or session_id not in fold.sessions:
+        return None
+    return fold
 
 
 def session_view(fold: PartitionFold, session: Session) -> dict[str, Any]:

@@ -158,6 +158,8 @@ class Watch(Observer):
 
     def assigned(self, partitions: frozenset[int], generation: int) -> None:
         now = time.monotonic()
+        # All the sessions of a partition are in its fold: where it moved away, they have to go.
+        self.folds = {partition: fold for partition, fold in self.folds.items() if partition in partitions}
         with self._lock:
             self._moment.rebalances += 1
             self._generation = generation

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import pytest
 
+from processor.config import Settings
 from processor.engine.observer import Committed
+from processor.loop.partition import PartitionFold
 from processor.surfaces.watch.beat import Beat
 from processor.surfaces.watch.watch import MAX_HAPPENED, MAX_METRICS, Watch, line_of
 
@@ -293,3 +297,16 @@ def test_a_stall_of_our_own_or_of_the_event_loop_is_one_line() -> None:
     assert here is not None
     assert here.startswith("test_watch.py:")
     assert here.endswith(" in test_a_stall_of_our_own_or_of_the_event_loop_is_one_line")
+
+
+def test_the_memory_of_a_partition_that_moved_away_is_given_back() -> None:
+    watch = Watch("i")
+    watch.assigned(frozenset({0, 1}), 1)
+    for partition in (0, 1):
+        watch.made(partition, PartitionFold(Settings(), "states", partition))
+    gone, stays = weakref.ref(watch.folds[0]), watch.folds[1]
+    watch.revoked(frozenset({0, 1}))
+    watch.assigned(frozenset({1, 2}), 2)
+    gc.collect()
+    assert gone() is None
+    assert watch.folds == {1: stays}  # it may be kept as it is
