@@ -72,13 +72,16 @@ async def play(
         tell(f"starting {plot.workers} workers")
         crew = await Crew.start(plot.workers, plot.worker_options, plot.log)
         stack.push_async_callback(crew.stop, WORKERS_GRACE_S)
+        # Told before our own clients have started: the dashboard shows how the workers begin.
+        listening = asyncio.ensure_future(crew.listen())
+        stack.push_async_callback(_ended, listening)
+        telling = asyncio.ensure_future(_tell_address(crew, tell_address))
+        stack.push_async_callback(_ended, telling)
         producer = await stack.enter_async_context(kafka.producer(settings))
         reader = await stack.enter_async_context(kafka.reader(settings, witness.auditor.topics))
         # Whichever of these fails ends the demo: a group cancels the others and hands the error on.
-        failures = asyncio.ensure_future(_first_failure(crew.listen(), witness.watch(reader)))
+        failures = asyncio.ensure_future(_first_failure(_result(listening), witness.watch(reader)))
         stack.push_async_callback(_ended, failures)
-        telling = asyncio.ensure_future(_tell_address(crew, tell_address))
-        stack.push_async_callback(_ended, telling)
         await _unless_failed(failures, _ready(crew, settings.topics.partitions, stop))
 
         started = monotonic()
@@ -178,6 +181,10 @@ async def _catch_up(witness: Witness, sent: int, stop: asyncio.Event) -> None:
         await asyncio.wait({caught_up}, timeout=HURRIED_CATCH_UP_S)
     for waiting in (caught_up, stopped):
         waiting.cancel()
+
+
+async def _result(work: asyncio.Future[None]) -> None:
+    await work
 
 
 async def _first_failure(*endless: Any) -> None:
