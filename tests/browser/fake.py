@@ -17,12 +17,9 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, web
 
+from processor.surfaces.http.answers import PROTECTION
 from tests.browser.world import World
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; font-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types"
-)
 TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 ROUND_S = 0.25
 
@@ -112,7 +109,7 @@ class FakeWindow:
         else:
             response = await handler(request)
         if not response.prepared:
-            response.headers["Content-Security-Policy"] = POLICY
+            response.headers["Content-Security-Policy"] = PROTECTION["Content-Security-Policy"]
             response.headers["X-Content-Type-Options"] = "nosniff"
             response.headers["Cache-Control"] = "no-store"
         return response

@@ -50,7 +50,7 @@ def test_a_card_says_why_and_how_far_and_shows_its_outcome(open_page: Open, wind
     before = int(bar.get_attribute("aria-valuenow") or "0")
     page.wait_for_function("([node, before]) => +node.ariaValueNow > before", arg=[bar.element_handle(), before])
     ended = page.locator(".card[data-ended] .outcome", has_text=SIGNED).first
-    expect(ended).to_have_text(re.compile("ran its full length|cut short"))
+    expect(ended).to_have_text(re.compile("ran its full length|was cut short"))
 
 
 def test_gains_are_told_by_profile_and_against_the_prediction(open_page: Open, world: World) -> None:

@@ -142,7 +142,9 @@ class FakeSession:
 
     def listed(self) -> Json:
         metric = self.metric()
-        return metric | {"current_injection": metric.get("current_injection"), "at": metric["timestamp"]}
+        at = metric.pop("timestamp")
+        del metric["stream_sequence"]
+        return {"current_injection": None, "predicted_gain": None, **metric, "at": at}
 
     def full(self) -> Json:
         exploration = None
@@ -150,12 +152,14 @@ class FakeSession:
             running = self.mode == "exploring"
             steps = self.steps_in_mode if running else self.exploration["steps_executed"]
             factor = self.exploration["entropy_factor"]
+            told = ("injection_id", "profile", "base_factor", "entropy_factor", "duration", "predicted_gain")
             exploration = {
-                **self.exploration, "running": running, "params": PROFILE_DEFAULTS[self.exploration["profile"]],
+                **{name: self.exploration[name] for name in told}, "running": running,
+                "params": PROFILE_DEFAULTS[self.exploration["profile"]],
                 "steps_executed": steps, "progress": min(1.0, steps / self.exploration["duration"]),
+                "creative_gain": None if running else self.exploration["creative_gain"],
                 "performance_before": 0.52, "curve": [factor * self.multiplier(step / 100) for step in range(101)],
             }  # fmt: skip
-            exploration.setdefault("creative_gain", None)
         trained = self.counts["completed"] > 2
         return {
             "session_id": self.name, "instance": "worker-0", "partition": 1, "offset": self.step_number,
@@ -259,6 +263,7 @@ class World:
         assert session.exploration is not None
         injection = session.injection()
         assert injection is not None
+        del injection["entropy_profile"]
         names = ("injection_id", "reason", "predicted_gain", "duration", "since")
         return {"session_id": session.name, **injection, **{name: session.exploration[name] for name in names}}
 

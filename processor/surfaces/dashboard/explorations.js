@@ -60,7 +60,10 @@ export class Explorations {
       if (latest) place.exploration = latest;
       else place.endedAt ??= now;
     }
-    const kept = this.#places.filter(({ endedAt }) => endedAt === null || now - endedAt < OUTCOME_MS).slice(0, places);
+    // Outcomes give way to what is going on: never more than a third of the places, the latest ones.
+    const ended = this.#places.filter(({ endedAt }) => endedAt !== null && now - endedAt < OUTCOME_MS);
+    const told = new Set(ended.sort((a, b) => b.endedAt - a.endedAt).slice(0, Math.ceil(places / 3)));
+    const kept = this.#places.filter((place) => place.endedAt === null || told.has(place)).slice(0, places);
     const shown = new Set(kept.map(({ exploration }) => nameOf(exploration)));
     // Those that have most of their way ahead: their cards stay longest.
     const waiting = exploring.filter((exploration) => !shown.has(nameOf(exploration))).sort((a, b) => a.progress - b.progress);

@@ -4,7 +4,7 @@ import { byId, element, keyed, mark, say } from "./dom.js";
 import { clock, gain, sign, some } from "./figures.js";
 import { endReason, profileName, startReason, turnReason } from "./words.js";
 
-const KEPT = 200;
+const KEPT = 600; // some seconds of a demo
 const SHOWN = 60;
 const READABLE_MS = 1500; // a log that moves faster cannot be read
 

@@ -26,8 +26,8 @@ const STARTS = {
 
 const ENDS = {
   duration_reached: "ran its full length",
-  aesthetic_below_baseline: "cut short, aesthetics fell too far below the baseline",
-  emergency: "aborted by an emergency",
+  aesthetic_below_baseline: "was cut short: aesthetics fell too far below the baseline",
+  emergency: "was aborted by an emergency",
 };
 
 const TURNS = {
