@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from processor.engine.observer import Committed, Observer
 
+MAX_COMMITS = 300  # the newest; a line that a pipe takes in one piece has room for so many
+
 
 class Report(Struct):
     """One worker's last second; ``tally`` has the names of `processor.engine.ports.Fold.tally`."""
@@ -52,6 +54,7 @@ class ReportedSecond(Observer):
 
     def committed(self, report: Committed) -> None:
         self._commits_ms.append(round(report.seconds * 1000, 2))
+        del self._commits_ms[:-MAX_COMMITS]
         for tally in report.tallies.values():
             self._add(tally)
 

@@ -77,8 +77,10 @@ async def shown_alone(settings: Settings, watch: Watch, kafka: Kafka) -> AsyncIt
             async with served(settings, picture, sessions, kafka) as url:
                 loop.call_soon_threadsafe(told, url, None)
                 await _hear(picture, watch, stop)
-        except Refused as error:
-            loop.call_soon_threadsafe(told, None, error)
+        except Exception as error:
+            loop.call_soon_threadsafe(told, None, error)  # whoever waits for the address need not wait in vain
+            if not isinstance(error, Refused):
+                raise
 
     async with beside(THREAD, show, GRACE_S):
         async with asyncio.timeout(LISTENING_S):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import sys
 from collections.abc import Sequence
@@ -189,6 +190,10 @@ async def _report_every_second(report: ReportedSecond) -> None:
 
 
 def _print_report(report: ReportedSecond) -> None:
+    ready = select.poll()
+    ready.register(sys.stdout.fileno(), select.POLLOUT)
+    if not ready.poll(0):
+        return  # nobody reads: the next report has this one's figures too, and the event loop is not held up
     # One write per line: several workers share the supervisor's stdout.
     with suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), msgspec.json.encode(report.take()) + b"\n")

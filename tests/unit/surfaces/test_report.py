@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import msgspec
+import pytest
 
 from processor.engine.observer import Committed
-from processor.surfaces.report import Report, ReportedSecond
+from processor.surfaces.cli.run import _print_report
+from processor.surfaces.report import MAX_COMMITS, Report, ReportedSecond
 
 
 def test_everything_is_reported_once() -> None:
@@ -36,3 +41,28 @@ def test_halted_and_revoked_partitions_are_not_running() -> None:
 def test_report_survives_its_own_json() -> None:
     report = ReportedSecond("w-0").take()
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_a_report_that_nobody_reads_waits_for_the_next_one_and_holds_nothing_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as read, open(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        os.set_blocking(writing, False)
+        while True:
+            try:
+                os.write(writing, b"\n" * 4096)
+            except BlockingIOError:
+                break
+        os.set_blocking(writing, True)
+        second = ReportedSecond("w-0")
+        for _ in range(MAX_COMMITS + 1):
+            second.committed(Committed(0.0125, 5, {0: 15}, {0: {"events": 5}}))
+            _print_report(second)
+        os.set_blocking(reading, False)
+        while read.read(65_536):
+            pass
+        _print_report(second)
+        report = msgspec.json.decode(read.read(65_536), type=Report)
+    assert (report.tally["events"], len(report.commits_ms)) == (5 * (MAX_COMMITS + 1), MAX_COMMITS)

@@ -1,4 +1,4 @@
-"""A supervisor ends workers that cannot end themselves."""
+"""What a worker shows of itself, and a supervisor of workers that cannot end themselves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 import pytest
 
 from processor.config import Settings
-from processor.surfaces.showing import end_frozen
+from processor.surfaces.ports import Kafka
+from processor.surfaces.showing import end_frozen, shown_alone
 from processor.surfaces.watch.beat import Beat
 from processor.surfaces.watch.picture import Picture
+from processor.surfaces.watch.watch import Watch
+from tests.unit.surfaces.cli.commands import NoKafka
 
 LIMIT_S = 60.0
 
@@ -81,3 +85,13 @@ async def test_who_was_frozen_together_with_the_supervisor_is_not(
             picture.hear(Beat(name, 1, 1.0, 1.0, "working"))
 
     assert await ended(monkeypatch, picture, speak) == []
+
+
+async def test_a_window_that_cannot_be_opened_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Settings) -> Picture:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr("processor.surfaces.showing.Picture", broken)
+    with pytest.raises(ValueError, match="a defect"):
+        async with asyncio.timeout(10), shown_alone(Settings(), Watch("w"), cast(Kafka, NoKafka())):
+            pytest.fail("there is no window")
