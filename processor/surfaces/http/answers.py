@@ -24,6 +24,8 @@ PROTECTION: Mapping[str, str] = {
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",  # a text can never become markup
+            "trusted-types 'none'",
         )
     ),
     "X-Content-Type-Options": "nosniff",

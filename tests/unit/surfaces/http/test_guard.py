@@ -135,6 +135,7 @@ async def test_every_answer_protects_whoever_looks_with_a_browser(folder: Path) 
 async def test_a_page_may_load_and_reach_nothing_but_this_server() -> None:
     policy = dict(part.split(" ", 1) for part in PROTECTION["Content-Security-Policy"].split("; "))
     assert policy.pop("default-src") == "'none'"
-    assert {policy.pop(name) for name in ("base-uri", "form-action", "frame-ancestors")} == {"'none'"}
+    assert {policy.pop(name) for name in ("base-uri", "form-action", "frame-ancestors", "trusted-types")} == {"'none'"}
+    assert policy.pop("require-trusted-types-for") == "'script'"
     assert set(policy.values()) == {"'self'"}
     assert set(policy) == {"script-src", "style-src", "connect-src", "img-src", "font-src"}
