@@ -212,13 +212,14 @@ def test_contexts_of_this_and_of_later_versions_are_read(value: bytes) -> None:
         PARENT[:-1],
         PARENT[:-2] + b"0g",
         b"cc" + PARENT[2:] + b"x",
+        b"cc" + UNSAMPLED[2:] + b"-and-more",
         b"cc" + PARENT[2:] + b"-" + b"x" * 65_536,
         b"\xff\xfe" * 32_768,
         bytes(55),
         "00-\uff14bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".encode(),  # a digit, but not of hexadecimal
     ],
 )
-def test_a_malformed_parent_is_none(value: bytes | None) -> None:
+def test_a_malformed_or_unsampled_parent_is_none(value: bytes | None) -> None:
     assert sampled_context([("traceparent", value)]) is None
 
 
