@@ -205,22 +205,21 @@ class Picture:
     def _sampled(self, beat: Beat) -> list[SeenMetric]:
         """Of very many metrics some, spread over all, and those that somebody wants by their session."""
         values = beat.metrics
-        stride = -(-len(values) // MAX_SEEN) or 1
-        first = beat.sequence % stride
-        if stride > 1 and self.wanted:  # in the order they were committed: a session's metrics are numbered
+        picked = _spread(len(values), MAX_SEEN)
+        if len(picked) < len(values) and self.wanted:  # in order: a session's metrics are numbered
             wanted = self.wanted
-            chosen = [value for n, value in enumerate(values) if n % stride == first or _session_of(value) in wanted]
+            chosen = [value for n, value in enumerate(values) if n in picked or _session_of(value) in wanted]
         else:
-            chosen = values[first::stride]
+            chosen = [values[n] for n in picked]
         self.metrics_left_out += len(values) - len(chosen)
         return [seen for value in chosen if (seen := _seen(value)) is not None]
 
     def _happen_all(self, happened: Sequence[tuple[str, dict[str, Any]]], at: str) -> list[Happening]:
         """Of very much some; of the others only that an exploration is over."""
-        stride = -(-len(happened) // MAX_HEARD) or 1
+        picked = _spread(len(happened), MAX_HEARD)
         told = []
         for number, (kind, fields) in enumerate(happened):
-            if number % stride == 0:
+            if number in picked:
                 told.append(self._happen(kind, fields, at))
             elif kind == "creative_mode_transition" and fields["from_mode"] == EXPLORING:
                 self._exploring.pop(fields["session"], None)
@@ -493,6 +492,11 @@ def _seen(value: bytes) -> SeenMetric | None:
     except msgspec.DecodeError:
         return None
     return SeenMetric(metric.session_id, metric, encode_json(metric))
+
+
+def _spread(count: int, most: int) -> dict[int, None]:
+    """At most so many of the numbers below ``count``, evenly spread and in order."""
+    return dict.fromkeys(range(count) if count <= most else (n * count // most for n in range(most)))
 
 
 def _session_of(value: bytes) -> str | None:

@@ -295,3 +295,8 @@ def test_all_stories_together_are_bounded_and_the_oldest_goes_first(
         picture.hear(beat(happened=[started("chatty")] * 10))
     assert [picture.happened(f"s{n}") for n in range(10)] == [[]] * 10
     assert len(picture.happened("chatty", MAX_STORY)) == MAX_STORY < MAX_TOLD
+
+
+def test_of_one_too_many_one_is_left_out(picture: Picture) -> None:
+    picture.hear(beat(metrics=[encode_json(metric(f"s{n}")) for n in range(MAX_SEEN + 1)]))
+    assert picture.metrics_left_out == 1
