@@ -8,6 +8,7 @@ time however many clients there are: this thread holds the interpreter lock that
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
@@ -28,6 +29,8 @@ OVERVIEW_S: Final = 1.0
 SLICE_SUBSCRIBERS: Final = 100  # to write to one costs some 15 µs
 SLICE_BYTES: Final = 1024 * 1024
 PAUSE_S: Final = 0.002  # between two slices the lock is the processor's
+
+_log = logging.getLogger(__name__)
 
 
 class Fanout:
@@ -98,7 +101,10 @@ class Fanout:
         """Round after round, until cancelled."""
         while True:
             began, began_cpu = time.monotonic(), time.thread_time()
-            await self.round()
+            try:
+                await self.round()
+            except Exception:  # a defect, which would otherwise leave all clients without a word, and nobody told
+                _log.exception("a round of the stream failed")
             share_s = (time.thread_time() - began_cpu) / SHARE
             # In CPU time of this process, so that on a busy machine, where it gets little, the share is the same.
             until_cpu, until = time.process_time() + share_s, time.monotonic() + PATIENT_SHARES * share_s

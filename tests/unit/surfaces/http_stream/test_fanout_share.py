@@ -11,10 +11,23 @@ import pytest
 from processor.surfaces.cli.event_loop import cancelled
 from processor.surfaces.http.stream_fanout import PATIENT_SHARES, ROUND_S, SHARE, Fanout
 from processor.surfaces.http.stream_patience import Patience
-from processor.surfaces.http.stream_subscriber import StreamCounts
+from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
+from processor.surfaces.http.subscription import Subscription
 from tests.unit.surfaces.http_stream.stage import metric, staged
 
 COST_S = 0.005
+
+
+class NoSocket(asyncio.WriteTransport):
+    """Takes everything."""
+
+    def write(self, data: object) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
 
 
 async def test_a_costly_round_puts_the_next_one_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,3 +71,24 @@ async def test_nobody_there_costs_nothing() -> None:
         await stage.tell(metric("later"))
         assert "later" in (update := await client.receive_str())
         assert update.count("session_id") == 1
+
+
+async def test_a_round_that_fails_is_not_the_last_one() -> None:
+    said = asyncio.Event()
+    rounds = 0
+
+    def overview() -> bytes:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise ValueError("a defect")
+        said.set()
+        return b"{}"
+
+    counts = StreamCounts()
+    fanout = Fanout(overview, counts, Patience(counts))
+    fanout.subscribe(Subscriber(NoSocket(), counts, raw=False), Subscription(overview=True))
+    running = asyncio.create_task(fanout.run())
+    async with asyncio.timeout(10):
+        await said.wait()
+    await cancelled(running)
