@@ -10,7 +10,7 @@ from processor.surfaces.health import Verdict
 from processor.surfaces.http.answers import answer
 from processor.surfaces.http.glance import Glance
 from processor.surfaces.http.ports import Render, SessionSource
-from processor.surfaces.watch.picture import Picture, creativity_of
+from processor.surfaces.watch.picture import MAX_STORY, Picture, creativity_of
 
 
 class Probes:
@@ -41,7 +41,7 @@ class Probes:
             return answer(self._picture.creativity())
         found = await self._source.look_up(session_id)
         if found.session is not None:
-            return answer(creativity_of(found.session))
+            return answer(creativity_of(found.session, self._picture.happened(session_id, MAX_STORY)))
         if found.elsewhere:
             return answer(_unknown(f"partition {found.partition} is another instance's: ask there"))
         return answer(_unknown(found.unavailable or "no such session"))

@@ -462,10 +462,22 @@ def creativity_health(
     )
 
 
-def creativity_of(view: Mapping[str, Any]) -> CreativityHealth:
-    """The same for one session, from its view (`session_view`)."""
+def creativity_of(view: Mapping[str, Any], story: Iterable[Happening] = ()) -> CreativityHealth:
+    """The same for one session, from its view (`session_view`).
+
+    The view knows of one exploration: while that runs, or was aborted, the last one that was completed is looked for
+    in the session's story (newest first).
+    """
     exploration, model = view["exploration"], view["model"]
-    last = None
+    completed = (told.fields for told in story if told.kind == "creative_exploration_completed")
+    last = next(
+        (
+            LastExploration(fields["profile"], fields["actual_gain"], fields["duration"])
+            for fields in completed
+            if fields["actual_gain"] is not None
+        ),
+        None,
+    )
     if exploration is not None and exploration["creative_gain"] is not None:
         last = LastExploration(exploration["profile"], exploration["creative_gain"], exploration["duration"])
     return creativity_health(

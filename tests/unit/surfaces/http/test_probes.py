@@ -59,6 +59,17 @@ async def test_the_seeds_health_check_is_always_answered_with_200(folder: Path) 
                 "reason": "Low cumulative gain despite multiple explorations",
             },
         )
+        view["exploration"] = {"creative_gain": None, "profile": "constant", "duration": 9}
+        beat = working()
+        beat.happened = [
+            (
+                "creative_exploration_completed",
+                {"session": "a", "profile": "pulse", "actual_gain": 0.01, "duration": 40, "steps_executed": 40},
+            )
+        ]
+        seen.picture.hear(beat)
+        exploring_again = await seen.get("/health/creativity?session=a")
+        assert exploring_again.json == known.json
         for session, why in (("b", "partition 3"), ("c", "restoring"), ("nobody", "no such session")):
             unknown = await seen.get(f"/health/creativity?session={session}")
             assert (unknown.status, unknown.json["status"]) == (200, "unknown")

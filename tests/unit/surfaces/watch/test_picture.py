@@ -10,6 +10,7 @@ import pytest
 
 from processor.config import Settings
 from processor.surfaces.watch.beat import Beat, PartitionBeat
+from processor.surfaces.watch.overview import LastExploration
 from processor.surfaces.watch.picture import (
     MAX_HEARD,
     MAX_SEEN,
@@ -239,6 +240,20 @@ def test_creativity_of_a_session_comes_from_its_view() -> None:
     assert (health.status, health.exploration_count, health.quality_model_trained) == ("degraded", 11, True)
     assert health.last_exploration is not None
     assert health.last_exploration.gain == 0.01
+
+
+def test_a_session_that_explores_again_keeps_its_last_exploration_for_the_seeds_check(picture: Picture) -> None:
+    picture.hear(beat(happened=[*ended("s", 0.2), started("s"), *ended("s", None), started("s")]))
+    view = {
+        "mode": "exploring",
+        "cumulative_gain": 0.2,
+        "counts": {"completed": 1},
+        "model": None,
+        "exploration": {"profile": "constant", "creative_gain": None, "duration": 10},
+    }
+    health = creativity_of(view, picture.happened("s"))
+    assert health.last_exploration == LastExploration("pulse", 0.2, 40)
+    assert creativity_of(view).last_exploration is None
 
 
 def test_of_very_much_some_is_shown_and_what_is_wanted_by_name_is_not_left_out(picture: Picture) -> None:
