@@ -35,6 +35,7 @@ class FakeSession:
         self.name, self._dice = name, dice
         self.mode, self.steps_in_mode, self.step_number, self.gain = "stable", dice.randrange(20), 0, 0.0
         self.metrics_sent = 0
+        self._ahead = dice.uniform(0, 7)
         self.patience = dice.randrange(20, 50)
         self.novelty, self.aesthetic = dice.uniform(0.2, 0.8), dice.uniform(0.4, 0.7)
         self.exploration: Json | None = None
@@ -46,7 +47,7 @@ class FakeSession:
     def step(self) -> list[Json]:
         self.step_number += 1
         self.steps_in_mode += 1
-        phase = self.step_number / 40 + hash(self.name) % 7
+        phase = self.step_number / 40 + self._ahead
         self.novelty = min(1.0, max(0.0, 0.5 + 0.35 * math.sin(phase) + self._dice.uniform(-0.05, 0.05)))
         self.aesthetic = min(1.0, max(0.0, 0.58 + 0.12 * math.sin(phase / 3) + self._dice.uniform(-0.03, 0.03)))
         self.points.append([self.step_number, round(self.novelty, 4), round(self.aesthetic, 4)])
