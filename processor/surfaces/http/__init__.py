@@ -9,6 +9,7 @@
 - ``answers``: JSON, errors, and the headers that protect a browser
 - ``assets``: the dashboard's files, read once
 - ``glance``: the overview with its health, encoded once for all who look at the same moment
+- ``pace``: what answers that are costly to make may take of a core
 - ``api``, ``sessions``, ``probes``: what is answered
 - ``forwarding``: a session that another instance has, fetched from there
 - ``ports``: what is asked of others

@@ -9,6 +9,7 @@ from aiohttp import web
 from processor.loop.session import MODES
 from processor.surfaces.http.answers import answer, error, json_answer
 from processor.surfaces.http.glance import Glance
+from processor.surfaces.http.pace import Pace
 from processor.surfaces.watch.picture import Order, Picture
 
 MAX_LISTED = 500
@@ -23,6 +24,7 @@ class Api:
     def __init__(self, picture: Picture, glance: Glance) -> None:
         self._picture = picture
         self._glance = glance
+        self._pace = Pace()
 
     async def overview(self, request: web.Request) -> web.StreamResponse:
         """Everything at a glance."""
@@ -44,7 +46,10 @@ class Api:
         search = query.get("q") or None
         if search is not None and len(search) > MAX_QUERY_CHARACTERS:
             return _bad("q", f"at most {MAX_QUERY_CHARACTERS} characters")
-        return answer(self._picture.sessions(mode=mode, query=search, order=order, limit=int(text)))
+        picture = self._picture
+        return await self._pace.made(
+            lambda: answer(picture.sessions(mode=mode, query=search, order=order, limit=int(text)))
+        )
 
 
 def _bad(name: str, expected: str) -> web.Response:

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from processor.surfaces.health import Verdict
 from processor.surfaces.http.answers import answer
 from processor.surfaces.http.glance import Glance
+from processor.surfaces.http.pace import Pace
 from processor.surfaces.http.ports import Render, SessionSource
 from processor.surfaces.watch.picture import MAX_STORY, Picture, creativity_of
 
@@ -21,6 +22,7 @@ class Probes:
         self._glance = glance
         self._source = source
         self._render = render
+        self._pace = Pace()
 
     async def live(self, request: web.Request) -> web.StreamResponse:
         """200, or 503 where a new start is needed."""
@@ -48,7 +50,8 @@ class Probes:
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
         """The exposition in the format that ``Accept`` asks for."""
-        body, content_type = self._render(request.headers.get(hdrs.ACCEPT, ""))
+        accept = request.headers.get(hdrs.ACCEPT, "")
+        body, content_type = await self._pace.made(lambda: self._render(accept))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
 
