@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from processor.engine.observer import Committed, Observer
 
+log = logging.getLogger(__name__)
+
 
 class Observers(Observer):
-    """Tells each in turn."""
+    """Tells each in turn. A defect of one is logged: neither the others nor the engine shall suffer from it."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._all = observers
@@ -16,49 +20,46 @@ class Observers(Observer):
         self.wants_traced = any(observer.wants_traced for observer in observers)
 
     def committing(self) -> None:
-        for observer in self._all:
-            observer.committing()
+        self._tell("committing")
 
     def committed(self, report: Committed) -> None:
-        for observer in self._all:
-            observer.committed(report)
+        self._tell("committed", report)
 
     def epoch_opened(self) -> None:
-        for observer in self._all:
-            observer.epoch_opened()
+        self._tell("epoch_opened")
 
     def doubted(self, cause: str) -> None:
-        for observer in self._all:
-            observer.doubted(cause)
+        self._tell("doubted", cause)
 
     def settled(self) -> None:
-        for observer in self._all:
-            observer.settled()
+        self._tell("settled")
 
     def assigned(self, partitions: frozenset[int], generation: int) -> None:
-        for observer in self._all:
-            observer.assigned(partitions, generation)
+        self._tell("assigned", partitions, generation)
 
     def revoked(self, partitions: frozenset[int]) -> None:
-        for observer in self._all:
-            observer.revoked(partitions)
+        self._tell("revoked", partitions)
 
     def restore_began(self, partition: int) -> None:
-        for observer in self._all:
-            observer.restore_began(partition)
+        self._tell("restore_began", partition)
 
     def restoring(self, partition: int, position: int, barrier: int) -> None:
-        for observer in self._all:
-            observer.restoring(partition, position, barrier)
+        self._tell("restoring", partition, position, barrier)
 
     def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
-        for observer in self._all:
-            observer.running(partition, position, kept, seconds, figures)
+        self._tell("running", partition, position, kept, seconds, figures)
 
     def standing(self, ages: Mapping[int, float], lags: Mapping[int, int]) -> None:
-        for observer in self._all:
-            observer.standing(ages, lags)
+        self._tell("standing", ages, lags)
 
     def halted(self, partition: int, cause: str) -> None:
+        self._tell("halted", partition, cause)
+
+    def _tell(self, word: str, *told: Any) -> None:
         for observer in self._all:
-            observer.halted(partition, cause)
+            try:
+                getattr(observer, word)(*told)
+            except MemoryError:  # says nothing about the observer
+                raise
+            except Exception:
+                log.exception("%s: %s could not be told", type(observer).__name__, word)
