@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -61,17 +62,19 @@ def test_stand_in_serves_where_kafka_cannot_be_fetched_and_is_named(temporary: d
 
 
 class Endless(NamedTuple):
-    """A demo that goes on until it is told to end; ``address`` is what it told."""
+    """A demo that goes on until it is told to end; ``address`` is what it told, so long after its start."""
 
     process: subprocess.Popen[str]
     folder: Path
     address: str
+    told_after_s: float
 
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endless]:
     """Running, and some sessions explore; the last test that uses it may end it."""
     temporary = tmp_path_factory.mktemp("endless")
+    began, told_after_s = time.monotonic(), 0.0
     demo = subprocess.Popen(
         [*COMMAND, "--rate", "300", "--folder", str(temporary / "demo")],
         env={**os.environ, "TMPDIR": str(temporary)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -81,13 +84,21 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endless]:
         told = ""
         for line in demo.stderr:
             told += line
+            if "dashboard at" in line:
+                told_after_s = time.monotonic() - began
             if "exploring" in line:
                 break
         addresses = re.findall(r"dashboard at (http://127\.0\.0\.1:\d+)$", told, re.MULTILINE)
-        yield Endless(demo, temporary / "demo", addresses[0])
+        yield Endless(demo, temporary / "demo", addresses[0], told_after_s)
     finally:
         demo.kill()
         demo.communicate()
+
+
+def test_the_dashboards_address_is_told_within_25_seconds_and_can_be_opened(endless: Endless) -> None:
+    assert endless.told_after_s < 25
+    with urllib.request.urlopen(endless.address, timeout=10) as page:
+        assert page.read().startswith(b"<!doctype html>")
 
 
 def test_every_alert_and_every_graph_finds_its_series_in_a_scrape_of_it(endless: Endless) -> None:
