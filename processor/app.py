@@ -44,11 +44,14 @@ class ApacheKafka:
         gc.set_threshold(50_000, 20, 100)
         await run_processor(settings, folds, observer, stop)
 
-    async def owner(self, settings: Settings, partition: int) -> GroupMember | None:
+    async def owners(self, settings: Settings) -> Mapping[int, GroupMember]:
         from processor.backends.kafka import members
 
-        found = await members.owner(settings, partition)
-        return None if found is None else GroupMember(found.instance or found.client_id, found.url)
+        return {
+            partition: GroupMember(member.instance or member.client_id, member.url)
+            for member in await members.present(settings)
+            for partition in member.partitions
+        }
 
     @asynccontextmanager
     async def topics(self, settings: Settings) -> AsyncIterator[TopicAdmin]:

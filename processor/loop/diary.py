@@ -20,10 +20,12 @@ class Diary:
 
     def __init__(self) -> None:
         self._entries: list[LogEvent] = []
+        self.left_out = 0  # transitions that were not written down, since they were asked for
 
     def write(self, session: Session, action: Action) -> None:
         """Note what `action`, which changed the mode, means for the log."""
         if len(self._entries) >= MAX_LOG_EVENTS:
+            self.left_out += 1
             return
         named: dict[str, Any] = {"session": session.session_id, "step": action.step}
         if action.timestamp is not UNSET:

@@ -217,9 +217,11 @@ class PartitionFold:
         Names: ``events``, ``actions``, ``metrics``, ``duplicates``, ``dead_letters.CODE``, ``sessions.created``,
         ``sessions.expired``, ``transitions.MODE`` (entered); of completed explorations ``explorations.PROFILE``,
         ``exploration_steps.PROFILE``, ``gains.PROFILE``, ``successes``, ``gain``, ``predictions`` and
-        ``prediction_error_squared``; ``aborted``, ``fits`` of quality models.
+        ``prediction_error_squared``; ``aborted``, ``fits`` of quality models, ``diary_left_out`` (transitions).
         """
         tally, self._tally = self._tally, {}
+        if self._diary is not None and self._diary.left_out:
+            tally["diary_left_out"], self._diary.left_out = self._diary.left_out, 0
         return tally
 
     def diary(self) -> Sequence[LogEvent]:

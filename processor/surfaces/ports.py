@@ -147,8 +147,8 @@ class Kafka(Protocol):
     async def run(self, settings: Settings, folds: FoldFactory, observer: Observer, stop: asyncio.Event) -> None:
         """Process until ``stop`` is set, then commit, leave the group and return."""
 
-    async def owner(self, settings: Settings, partition: int) -> GroupMember | None:
-        """Who in the group has the partition now, None where nobody has."""
+    async def owners(self, settings: Settings) -> Mapping[int, GroupMember]:
+        """Who in the group has which partition now."""
 
     def topics(self, settings: Settings) -> AbstractAsyncContextManager[TopicAdmin]: ...
 

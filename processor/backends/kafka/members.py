@@ -64,8 +64,7 @@ def _member(topic: str, _id: str, client_id: str, host: str, metadata: bytes, as
     return Member(client_id, host, partitions, told.instance, told.url)
 
 
-async def owner(settings: Settings, partition: int) -> Member | None:
-    """The member that has the partition, None where nobody has; raises `Unreachable` and `Refused`."""
+async def present(settings: Settings) -> list[Member]:
+    """Whoever is in the group, over a connection of its own; raises `Unreachable` and `Refused`."""
     async with connected(settings, "owners") as connection:
-        members = await group_members(connection, settings.engine.application_id, settings.topics.state)
-    return next((member for member in members if partition in member.partitions), None)
+        return await group_members(connection, settings.engine.application_id, settings.topics.state)

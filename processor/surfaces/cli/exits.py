@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES: Final = (
     "Exit codes: 0 ok; 1 failed, or a difference was found; 2 wrong usage or configuration; "
-    "3 Kafka not reachable or not fit; 130 interrupted before the work was done."
+    "3 Kafka not reachable, or it or this machine not fit; 130 interrupted before the work was done."
 )
 
 

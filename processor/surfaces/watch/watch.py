@@ -120,6 +120,7 @@ class Watch(Observer):
             moment.batches.append(report.records)
             for tally in report.tallies.values():
                 add(moment.tally, tally)
+                moment.happened_left_out += int(tally.get("diary_left_out", 0))
             for partition, (first_ms, last_ms) in report.times_ms.items():
                 if first_ms >= 0:
                     moment.latencies_s.append(max(0.0, now - first_ms / 1000))

@@ -321,7 +321,10 @@ def test_debug_mode_keeps_the_seeds_log_events_for_after_the_commit() -> None:
     assert run(Settings(), state_records([("s", NOVEL)])).fold.diary() == ()
 
 
-def test_log_events_are_bounded_where_nobody_reads_them() -> None:
+def test_log_events_are_bounded_where_nobody_reads_them_and_the_others_are_counted() -> None:
     settings = settings_from({"loop": {"debug": True}})
     urgent = [(f"s{number}", {"emergency_override": True}) for number in range(3000)]
-    assert len(run(settings, state_records(urgent)).fold.diary()) == 1000
+    result = run(settings, state_records(urgent))
+    assert len(result.fold.diary()) == 1000
+    assert result.tally["diary_left_out"] == 2000
+    assert result.fold.tally() == {}
