@@ -11,7 +11,8 @@ from processor.surfaces.http.answers import answer
 from processor.surfaces.http.glance import Glance
 from processor.surfaces.http.pace import Pace
 from processor.surfaces.http.ports import Render, SessionSource
-from processor.surfaces.watch.picture import MAX_STORY, Picture, creativity_of
+from processor.surfaces.watch.creativity import creativity_of
+from processor.surfaces.watch.picture import MAX_STORY, Picture
 
 
 class Probes:

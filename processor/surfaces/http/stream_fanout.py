@@ -19,7 +19,7 @@ from processor.surfaces.http.stream_push import overview_frame
 from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
 from processor.surfaces.http.subscription import Subscription
 from processor.surfaces.watch.beat import Beat
-from processor.surfaces.watch.picture import Happening, SeenMetric, rfc3339
+from processor.surfaces.watch.seen import Happening, SeenMetric, rfc3339
 from schemas.codec import encode_json
 
 ROUND_S: Final = 0.25

@@ -19,7 +19,7 @@ from processor.surfaces.http.stream_push import (
     single_frames,
 )
 from processor.surfaces.http.subscription import Subscription
-from processor.surfaces.watch.picture import Happening, SeenMetric
+from processor.surfaces.watch.seen import Happening, SeenMetric
 
 if TYPE_CHECKING:
     from processor.surfaces.http.stream_subscriber import Subscriber

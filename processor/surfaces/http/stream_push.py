@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import UNSET
 
 from processor.surfaces.http.stream_frames import text_frame
-from processor.surfaces.watch.picture import Happening, SeenMetric
+from processor.surfaces.watch.seen import Happening, SeenMetric
 from schemas.codec import encode_json
 
 BATCH_METRICS: Final = 250

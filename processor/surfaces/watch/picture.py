@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -18,22 +17,21 @@ from msgspec import UNSET, Struct
 from processor.config import APPLICATION_VERSION, Settings
 from processor.loop.session import EXPLORING, MODES
 from processor.surfaces.watch.beat import NEVER_HEARD, Beat, PartitionBeat
+from processor.surfaces.watch.creativity import creativity_health
 from processor.surfaces.watch.curves import default_curves
+from processor.surfaces.watch.lines import Instance, instance_view, session_line
 from processor.surfaces.watch.overview import (
     CreativityHealth,
     Exploring,
-    InstanceView,
     LastExploration,
     Overview,
-    PartitionView,
     ProfileView,
-    SessionLine,
     SessionList,
     Trend,
 )
 from processor.surfaces.watch.recent import Recent, Sampled
+from processor.surfaces.watch.seen import Happening, Listener, SeenMetric, rfc3339, seen_metric, session_of
 from processor.surfaces.watch.watch import add
-from schemas.codec import encode_json
 from schemas.metrics import Metric
 from topology.partitioning import partition_of_key
 
@@ -51,67 +49,9 @@ LATENCY_S = 60.0
 TREND_S = 2.0
 TREND_POINTS = 300
 
-DEGRADED_GAIN = 0.1  # the seeds' health check: less after more than so many explorations is degraded
-DEGRADED_AFTER = 10
-
 FIGURES = (*(f"sessions.{mode}" for mode in MODES), "gain", "explorations", "models.trained")
 
 Order = Literal["recent", "gain", "name"]
-
-
-class _Name(Struct):
-    session_id: str
-
-
-_json_name = msgspec.json.Decoder(_Name)
-_msgpack_name = msgspec.msgpack.Decoder(_Name)
-_json = msgspec.json.Decoder(Metric)
-_msgpack = msgspec.msgpack.Decoder(Metric)
-
-
-class SeenMetric(NamedTuple):
-    """A committed metric; ``json`` is its text as it is on the topic."""
-
-    session_id: str
-    metric: Metric
-    json: bytes
-
-
-class Happening(Struct):
-    """Something that happened to a session, with the diary's name and fields; ``at`` is when it was heard of."""
-
-    number: int
-    at: str
-    kind: str
-    session: str
-    fields: dict[str, Any]
-
-    def flat(self) -> dict[str, Any]:
-        """One JSON object."""
-        return {
-            **self.fields,
-            "number": self.number,
-            "at": self.at,
-            "kind": self.kind,
-            "session": self.session,
-        }
-
-
-class Listener(Protocol):
-    """Hears every beat after the picture has taken it in."""
-
-    def heard(self, beat: Beat, metrics: Sequence[SeenMetric], happened: Sequence[Happening]) -> None: ...
-
-
-class Instance:
-    """One worker: its latest beat, and when (monotonic seconds) it was heard."""
-
-    def __init__(self, beat: Beat, heard_at: float) -> None:
-        self.beat = beat
-        self.heard_at = heard_at
-        self.connected = True
-        self.restarts = 0
-        self.why: str | None = None  # not connected
 
 
 class Card(Struct):
@@ -208,11 +148,11 @@ class Picture:
         picked = _spread(len(values), MAX_SEEN)
         if len(picked) < len(values) and self.wanted:  # in order: a session's metrics are numbered
             wanted = self.wanted
-            chosen = [value for n, value in enumerate(values) if n in picked or _session_of(value) in wanted]
+            chosen = [value for n, value in enumerate(values) if n in picked or session_of(value) in wanted]
         else:
             chosen = [values[n] for n in picked]
         self.metrics_left_out += len(values) - len(chosen)
-        return [seen for value in chosen if (seen := _seen(value)) is not None]
+        return [seen for value in chosen if (seen := seen_metric(value)) is not None]
 
     def _happen_all(self, happened: Sequence[tuple[str, dict[str, Any]]], at: str) -> list[Happening]:
         """Of very much some; of the others only that an exploration is over."""
@@ -395,7 +335,7 @@ class Picture:
                 "records": sum(beat.lag for beat in partitions),
                 "seconds": max((beat.lag_s for beat in partitions), default=0.0),
             },
-            instances=[_instance_view(known, now) for known in self.instances.values()],
+            instances=[instance_view(known, now) for known in self.instances.values()],
             exploring=list(self._exploring.values())[:SHOWN_EXPLORING],
             exploring_total=int(figures[f"sessions.{EXPLORING}"]),
             happened=[happening.flat() for happening in self.happened()],
@@ -417,7 +357,7 @@ class Picture:
             cards.sort(key=lambda row: row[1].cumulative_gain, reverse=True)
         elif order == "name":
             cards.sort(key=lambda row: row[0])
-        lines = [_session_line(metric, at) for _, metric, at in cards[:limit]]
+        lines = [session_line(metric, at) for _, metric, at in cards[:limit]]
         return SessionList(lines, total, len(cards))
 
     def creativity(self) -> CreativityHealth:
@@ -446,114 +386,6 @@ class Picture:
         return {name.removeprefix(start): n for name, n in self.totals.items() if name.startswith(start)}
 
 
-def creativity_health(
-    mode: str, cumulative_gain: float, explorations: int, trained: bool, last: LastExploration | None
-) -> CreativityHealth:
-    """The seeds' verdict."""
-    degraded = cumulative_gain < DEGRADED_GAIN and explorations > DEGRADED_AFTER
-    return CreativityHealth(
-        "degraded" if degraded else "healthy",
-        mode,
-        cumulative_gain,
-        explorations,
-        trained,
-        last,
-        "Low cumulative gain despite multiple explorations" if degraded else UNSET,
-    )
-
-
-def creativity_of(view: Mapping[str, Any], story: Iterable[Happening] = ()) -> CreativityHealth:
-    """The same for one session, from its view (`session_view`).
-
-    The view knows of one exploration: while that runs, or was aborted, the last one that was completed is looked for
-    in the session's story (newest first).
-    """
-    exploration, model = view["exploration"], view["model"]
-    completed = (told.fields for told in story if told.kind == "creative_exploration_completed")
-    last = next(
-        (
-            LastExploration(fields["profile"], fields["actual_gain"], fields["duration"])
-            for fields in completed
-            if fields["actual_gain"] is not None
-        ),
-        None,
-    )
-    if exploration is not None and exploration["creative_gain"] is not None:
-        last = LastExploration(exploration["profile"], exploration["creative_gain"], exploration["duration"])
-    return creativity_health(
-        view["mode"],
-        view["cumulative_gain"],
-        view["counts"]["completed"],
-        model is not None and model["trained"],
-        last,
-    )
-
-
-def rfc3339(wall: float) -> str:
-    """Seconds since the epoch as RFC 3339 UTC with milliseconds."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _seen(value: bytes) -> SeenMetric | None:
-    """None where the bytes are no metric, which the processor never writes."""
-    try:
-        if value[:1] == b"{":
-            metric = _json.decode(value)
-            return SeenMetric(metric.session_id, metric, value)
-        metric = _msgpack.decode(value)
-    except msgspec.DecodeError:
-        return None
-    return SeenMetric(metric.session_id, metric, encode_json(metric))
-
-
 def _spread(count: int, most: int) -> dict[int, None]:
     """At most so many of the numbers below ``count``, evenly spread and in order."""
     return dict.fromkeys(range(count) if count <= most else (n * count // most for n in range(most)))
-
-
-def _session_of(value: bytes) -> str | None:
-    """Whose metric it is, without the rest."""
-    try:
-        return (_json_name if value[:1] == b"{" else _msgpack_name).decode(value).session_id
-    except msgspec.DecodeError:
-        return None
-
-
-def _session_line(metric: Metric, at: float) -> SessionLine:
-    injection = metric.current_injection
-    return SessionLine(
-        metric.session_id,
-        metric.mode,
-        metric.steps_in_mode,
-        metric.cumulative_gain,
-        metric.performance_trend,
-        None if injection is UNSET else injection,
-        None if metric.predicted_gain is UNSET else metric.predicted_gain,
-        rfc3339(at),
-    )
-
-
-def _instance_view(known: Instance, now: float) -> InstanceView:
-    beat = known.beat
-    return InstanceView(
-        beat.instance,
-        beat.phase,
-        known.connected,
-        round(now - known.heard_at, 3),
-        known.restarts,
-        beat.doubt,
-        beat.stalled_s,
-        [
-            PartitionView(
-                number,
-                part.phase,
-                part.position,
-                part.lag,
-                part.lag_s,
-                part.standing_s,
-                part.cause,
-                part.waiting,
-            )
-            for number, part in sorted(beat.partitions.items())
-        ],
-    )

@@ -10,18 +10,10 @@ import pytest
 
 from processor.config import Settings
 from processor.surfaces.watch.beat import Beat, PartitionBeat
+from processor.surfaces.watch.creativity import creativity_of
 from processor.surfaces.watch.overview import LastExploration
-from processor.surfaces.watch.picture import (
-    MAX_HEARD,
-    MAX_SEEN,
-    MAX_SESSIONS,
-    MAX_STORY,
-    MAX_TOLD,
-    Happening,
-    Picture,
-    SeenMetric,
-    creativity_of,
-)
+from processor.surfaces.watch.picture import MAX_HEARD, MAX_SEEN, MAX_SESSIONS, MAX_STORY, MAX_TOLD, Picture
+from processor.surfaces.watch.seen import Happening, SeenMetric
 from schemas.codec import encode_json, encode_msgpack
 from schemas.metrics import CurrentInjection, Metric, PerformanceTrend
 from topology.partitioning import partition_of_key
