@@ -119,17 +119,20 @@ function makeCard({ exploration }) {
   return Object.assign(card, { parts });
 }
 
-function tellCard(card, { exploration, endedAt }, metric, curves, happened) {
+function tellCard(card, place, metric, curves, happened) {
+  const { exploration, endedAt } = place;
   const { parts } = card;
   const newer = newerOf(exploration, metric?.current_injection);
   const ended = endedAt !== null;
-  const end = ended ? happened.find((one) => isEnd(one, exploration)) : undefined;
+  // Kept once it is found: where much happens, the list has moved on before the card has gone.
+  if (ended) place.end ??= happened.find((one) => isEnd(one, exploration));
+  const { end } = place;
   const progress = end ? Math.min(1, end.steps_executed / Math.max(1, end.duration)) : newer.progress;
   say(parts.share, ended ? "" : percent(progress));
   drawCurve(parts.curve, curves[exploration.profile] ?? null, progress);
   say(parts.why, startReason(exploration.reason));
   say(parts.strength, decimal(newer.current_factor));
-  say(parts.hope, typeof exploration.predicted_gain !== "number" ? "nothing yet" : gain(exploration.predicted_gain));
+  say(parts.hope, typeof exploration.predicted_gain !== "number" ? "–" : gain(exploration.predicted_gain));
   mark(parts.bar, "aria-valuenow", Math.round(progress * 100));
   set(parts.bar.firstChild, "--done", `${(progress * 100).toFixed(1)}%`);
   mark(card, "data-ended", ended);
