@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import IO, Self
 from processor.backends.embedded.errors import NotStarted
 from processor.backends.embedded.jars import KAFKA_VERSION, Progress, kafka_jars
 from processor.backends.embedded.java import Jvm
-from processor.backends.embedded.node import KafkaNode
+from processor.backends.embedded.node import KafkaNode, new_id
 from processor.backends.embedded.ports import HOST, free_ports, require_free
 from processor.backends.embedded.settings import broker_properties
 from processor.backends.embedded.watchdog import Watchdog
@@ -87,7 +85,9 @@ class EmbeddedKafka:
         """
         assert not self.nodes, "the cluster is running"
         require_free([*self._ports, *self._controller_ports])
-        jvm = Jvm(tuple(kafka_jars(self._progress)), _HEAP_MB[self._count])
+        jars = tuple(kafka_jars(self._progress))
+        jvm = Jvm(jars, _HEAP_MB[self._count])
+        kept = Path(jars[0]).with_name("bootstrap.checkpoint")  # beside the jars of this version
         home = self._claim_folder()
         self._watchdog = Watchdog(self._temporary.name if self._temporary is not None else None)
         try:
@@ -106,7 +106,7 @@ class EmbeddedKafka:
             )
             cluster_id = _cluster_id(home / "cluster-id")
             with ThreadPoolExecutor(self._count) as pool:
-                list(pool.map(lambda node: node.format(cluster_id, self._format_arguments), self.nodes))
+                list(pool.map(lambda node: node.format(cluster_id, self._format_arguments, kept), self.nodes))
             for node in self.nodes:
                 node.launch()
             self._await_ready(self.nodes)
@@ -219,5 +219,5 @@ def _folder_refused(home: Path, error: OSError) -> NotStarted:
 def _cluster_id(file: Path) -> str:
     """The id this folder was formatted with, or a new one."""
     if not file.exists():
-        file.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        file.write_text(new_id())
     return file.read_text()

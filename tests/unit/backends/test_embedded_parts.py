@@ -50,6 +50,36 @@ def test_a_cluster_id_that_begins_with_a_hyphen_is_taken_for_no_option(
     assert "--cluster-id=--rlqv7RSg-VHQISfphXzQ" in given
 
 
+@pytest.mark.parametrize(("more", "properties"), [((), {}), (("--add-scram", "x"), {}), ((), {"unstable.x": "1"})])
+def test_folders_laid_out_alike_need_the_tool_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], properties: dict[str, str]
+) -> None:
+    folders: list[Path] = []
+
+    def java(node: KafkaNode, main_class: str, arguments: list[str], heap_mb: int) -> SimpleNamespace:
+        folders.append(node.folder)
+        (node.folder / "data" / "bootstrap.checkpoint").write_bytes(b"features")
+        return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setattr(KafkaNode, "_java", java)
+    jvm, watchdog = Jvm((), 64), Watchdog(None)
+    kept = tmp_path / "kept"
+    try:
+        for name in ("a", "b"):
+            node = KafkaNode(1, ports=(1, 2), folder=tmp_path / name, properties=properties, jvm=jvm, watchdog=watchdog)
+            node.format("id", more, kept)
+            assert (tmp_path / name / "data" / "bootstrap.checkpoint").read_bytes() == b"features"
+    finally:
+        watchdog.close()
+    alike = not more and not properties
+    assert folders == [tmp_path / "a"] if alike else [tmp_path / "a", tmp_path / "b"]
+    assert kept.exists() == alike
+    if alike:
+        told = (tmp_path / "b" / "data" / "meta.properties").read_text().splitlines()
+        assert told[:3] == ["version=1", "cluster.id=id", "node.id=1"]
+        assert len(told[3]) == len("directory.id=") + 22
+
+
 @pytest.mark.parametrize(("nodes", "copies", "in_sync"), [(1, "1", "1"), (3, "3", "2")])
 def test_internal_topics_are_as_safe_as_the_cluster_allows(nodes: int, copies: str, in_sync: str) -> None:
     settings = broker_properties(1, range(1, nodes + 1), range(11, nodes + 11))
