@@ -171,12 +171,12 @@ async def test_a_producers_trace_goes_on_into_actions_and_to_the_collector(
         await producer.send_and_wait(settings.topics.state, value, b"s", 0, headers=own_headers)
     await producer.stop()
 
-    settings = await as_party(settings, "processor")
+    witness, settings = settings, await as_party(settings, "processor")
     tracing = traced(settings, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
     stop = asyncio.Event()
     running = asyncio.create_task(run_processor(settings, lambda p: partition_fold(settings, p), tracing, stop))
     actions: list[Any] = []
-    async with CommittedReader(settings, [settings.topics.actions]) as reader, asyncio.timeout(60):
+    async with CommittedReader(witness, [settings.topics.actions]) as reader, asyncio.timeout(60):
         while len(actions) < len(headers):
             actions += await reader.read(1.0)
     stop.set()
