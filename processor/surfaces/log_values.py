@@ -18,13 +18,13 @@ MAX_DEPTH: Final = 4
 
 HIDDEN: Final = "***"
 
-_SECRET_NAME = r"(?:password|passwd|passphrase|secret|token|authorization|api[_-]?key|auth_bytes|cookie|credentials?)"
+_HIDDEN_NAME = r"(?:password|passwd|passphrase|secret|token|authorization|api[_-]?key|auth_bytes|cookie|credentials?)"
 # A name that ends so holds a secret; one that goes on, as in sasl_password_file, says where it is kept.
-_SECRET_KEY: Final = re.compile(rf"{_SECRET_NAME}$", re.IGNORECASE)
+_SECRET_KEY: Final = re.compile(rf"{_HIDDEN_NAME}$", re.IGNORECASE)
 # password=…, "password": "…" (the colon only behind a quoted name: prose has colons too), Authorization: Bearer …
 _SECRET_HINT: Final = re.compile(r"[=:\"']|earer", re.IGNORECASE)  # most texts have none, and need no closer look
 _SECRET_TEXT: Final = re.compile(
-    rf"(?P<name>{_SECRET_NAME}\s*=\s*|{_SECRET_NAME}[\"']\s*[:=]\s*|authorization:\s*)"
+    rf"(?P<name>{_HIDDEN_NAME}\s*=\s*|{_HIDDEN_NAME}[\"']\s*[:=]\s*|authorization:\s*)"
     r"(?:(?:bearer|basic)\s+\S+|b?'[^']*'|b?\"[^\"]*\"|[^\s,;)}&]+)"
     r"|(?P<scheme>\bbearer\s+)[A-Za-z0-9._~+/=-]{16,}"
     r"|(?P<url>://)[^\s/@]+@",
