@@ -22,11 +22,14 @@ async def beside(name: str, work: Work, grace_s: float) -> AsyncIterator[None]:
     """
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
+    left = threading.Event()
     there: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     async def main() -> None:
         stop = asyncio.Event()
         there.append((asyncio.get_running_loop(), stop))
+        if left.is_set():
+            stop.set()
         await work(stop)
 
     def run() -> None:
@@ -43,6 +46,7 @@ async def beside(name: str, work: Work, grace_s: float) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        left.set()
         for other, stop in there:
             with suppress(RuntimeError):  # it has ended by itself
                 other.call_soon_threadsafe(stop.set)
