@@ -30,26 +30,26 @@ async def test_two_instances_give_what_one_replay_gives(kafka: EmbeddedKafka, tm
 
 @pytest.mark.timeout(150)
 async def test_many_events_give_what_one_replay_gives(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    """200,000 events over 2,000 sessions and 8 partitions, at full speed, with the product's own time-outs."""
+    """120,000 events over 2,000 sessions and 8 partitions, at full speed, with the product's own time-outs."""
     calm = {"engine.session_timeout_ms": 6_000, "engine.transaction_timeout_ms": 6_000}
     async with stage(
         kafka.bootstrap_servers, tmp_path, seed=2, partitions=8, sessions=2_000, settings=calm
     ) as scenario:
         one, two = await scenario.start("one"), await scenario.start("two")
         await scenario.working(one, two)
-        await scenario.load.send(200_000)
+        await scenario.load.send(120_000)
         await scenario.proven()
 
 
 @pytest.mark.timeout(150)
-@pytest.mark.parametrize(("seed", "static"), [(11, False), (12, True)])
-async def test_ten_kills_of_one_of_two_instances_leave_no_trace(
-    kafka: EmbeddedKafka, tmp_path: Path, seed: int, static: bool
-) -> None:
-    """Half of the kills hit a named point of the commit, half any moment; a static member comes back to its place."""
-    kills = 10
+async def test_eight_kills_of_one_of_two_static_members_leave_no_trace(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """Half of the kills hit a named point of the commit, half any moment; a static member comes back to its place.
+
+    The campaign's slice (`test_campaign`) kills others.
+    """
+    kills = 8
     async with stage(
-        kafka.bootstrap_servers, tmp_path, seed=seed, settings={"engine.static_membership": static}
+        kafka.bootstrap_servers, tmp_path, seed=12, settings={"engine.static_membership": True}
     ) as scenario:
         pair = {name: await scenario.start(name) for name in ("one", "two")}
         await scenario.working(*pair.values())
