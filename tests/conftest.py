@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.kafka.fixtures import BROKER_FIXTURES, kafka, own_kafka, shared_kafka, three_nodes, topic_name
@@ -9,6 +11,7 @@ from tests.kafka.fixtures import BROKER_FIXTURES, kafka, own_kafka, shared_kafka
 __all__ = ["kafka", "own_kafka", "shared_kafka", "three_nodes", "topic_name"]  # found by pytest here
 
 _BROKER_TIMEOUT_S = 180  # the first test with a broker also pays for its start
+_WITH_BROKERS = ("integration", "bench")  # folders whose tests start brokers and processes of their own
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,8 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
     for item in items:
-        if isinstance(item, pytest.Function) and BROKER_FIXTURES.intersection(item.fixturenames):
+        asks = isinstance(item, pytest.Function) and BROKER_FIXTURES.intersection(item.fixturenames)
+        if asks:
             item.add_marker(pytest.mark.kafka)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_BROKER_TIMEOUT_S))
+        if asks or item.path.relative_to(here).parts[0] in _WITH_BROKERS:
+            # Where the run is shared by two processes, one has all brokers, one after the other.
+            item.add_marker(pytest.mark.xdist_group("broker"))
