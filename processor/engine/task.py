@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import blake2b
 
 from processor.engine.lifecycle import TaskState
+from processor.engine.observer import Observer
 from processor.engine.ports import Fold, FoldFactory, InputRecord
 from processor.errors import Refused
 from schemas.progress import (
@@ -17,6 +19,8 @@ from schemas.progress import (
     decode_progress,
     encode_progress,
 )
+
+log = logging.getLogger(__name__)
 
 
 def anchor_hash(record: InputRecord) -> bytes:
@@ -66,10 +70,12 @@ class Task:
         assert state in self.state.successors, f"task {self.partition}: {self.state} -> {state}"
         self.state = state
 
-    def halt(self, cause: str) -> None:
+    def halt(self, cause: str, observer: Observer) -> None:
         """Stop for good, and say why."""
+        log.error("partition halted: %s", cause)
         self.cause = cause
         self.move_to(TaskState.HALTED)
+        observer.halted(self.partition, cause)
 
     # Restoring -----------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
+from unittest import mock
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +29,8 @@ from processor.config import Settings, declared_topology
 from processor.engine.observer import Committed, Observer
 from processor.engine.ports import Fold
 from processor.engine.runner import Runner
-from processor.errors import InDoubt, ProcessorError
+from processor.engine.transactions import Transactions
+from processor.errors import ProcessorError
 from processor.loop.partition import PartitionFold
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.signals import stop_on_signals
@@ -80,13 +82,6 @@ class Journaling(Observer):
         journal("halted", partition=partition, cause=cause)
 
 
-class PatientRunner(Runner):
-    """Without its own deadline an instance cannot tell a transaction that timed out from a twin that fenced it."""
-
-    def _suspect_twin(self, doubt: InDoubt, elapsed_s: float) -> None:
-        pass
-
-
 async def work(plan: Plan) -> int:
     """Returns the exit code."""
     settings = plan.settings
@@ -114,11 +109,11 @@ async def work(plan: Plan) -> int:
             try:
                 hooked = HookedCluster(cluster, points, journal)
                 numbers = tuning(settings, instance_id)
-                runner: type[Runner] = Runner
                 if plan.patience_s is not None:
-                    runner = PatientRunner
+                    # Without its own deadline it cannot tell a transaction that timed out from a twin that fenced it.
+                    mock.patch.object(Transactions, "_suspect_twin").start()
                     numbers = dataclasses.replace(numbers, transaction_timeout_s=plan.patience_s)
-                await runner(hooked, fold, numbers, Journaling()).run(stop)
+                await Runner(hooked, fold, numbers, Journaling()).run(stop)
             finally:
                 await cluster.close()
     except ProcessorError as failure:

@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-import processor.engine.runner as runner_module
+import processor.engine.transactions as transactions_module
 from processor.engine.commit import Batch, commit
 from processor.engine.lifecycle import TaskState
+from processor.engine.partitions import Partitions
 from processor.engine.ports import Buffer, Epoch, Input, InputRecord, Outbox, Token
 from processor.engine.restoring import Restorer
 from processor.engine.runner import Runner
 from processor.engine.task import Task
+from processor.engine.transactions import Transactions
 from processor.errors import Fenced, InDoubt, Rejected
 from schemas.progress import Barrier, Progress
 from tests.simulation.broker import CHANGELOG
@@ -69,7 +71,7 @@ def _offsets_before_writes(patch: pytest.MonkeyPatch) -> None:
             entry.task.committed += 1
             entry.task.changelog_next = -1
 
-    patch.setattr(runner_module, "commit", wrong)
+    patch.setattr(transactions_module, "commit", wrong)
 
 
 def _position_at_commit(patch: pytest.MonkeyPatch) -> None:
@@ -82,7 +84,7 @@ def _position_at_commit(patch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(0.01)  # meanwhile the next batch is computed
         await wrong(batch, timeout_s)
 
-    patch.setattr(runner_module, "commit", later)
+    patch.setattr(transactions_module, "commit", later)
 
 
 def _committed_before_the_answer(patch: pytest.MonkeyPatch) -> None:
@@ -184,7 +186,7 @@ def _kept_after_abort(patch: pytest.MonkeyPatch) -> None:
     original = Runner._recover
 
     async def wrong(self: Runner, reader: Input) -> None:
-        for task in self._tasks.values():
+        for task in self.tasks.values():
             task.committed = task.computed
         await original(self, reader)
 
@@ -196,15 +198,15 @@ def _next_batch_survives(patch: pytest.MonkeyPatch) -> None:
     original = Runner._recover
 
     async def wrong(self: Runner, reader: Input) -> None:
-        if self._inflight is not None:
-            await asyncio.wait({self._inflight})
-        pending = self._pending
+        transactions = self._transactions
+        await transactions.answered()
+        pending = transactions.pending
         for entry in pending.entries.values() if pending is not None else ():
             entry.task.computed = entry.task.committed
         await original(self, reader)
-        if pending is not None and pending.token is self._token and self._epoch is not None:
-            pending.epoch = self._epoch
-            self._pending = pending
+        if pending is not None and pending.token is transactions.token and transactions.epoch is not None:
+            pending.epoch = transactions.epoch
+            transactions.pending = pending
 
     patch.setattr(Runner, "_recover", wrong)
 
@@ -300,16 +302,16 @@ def _kept_though_others_wrote(patch: pytest.MonkeyPatch) -> None:
 
 def _resumed_at(change: Callable[[Task, Any], int]) -> Patch:
     def patch_it(patch: pytest.MonkeyPatch) -> None:
-        original = Runner._collect_restores
+        original = Partitions.collect
 
-        def wrong(self: Runner, reader: Input) -> None:
-            for partition, restore in self._restores.items():
+        def wrong(self: Partitions, reader: Input) -> None:
+            for partition, restore in self.restores.items():
                 if restore.done() and not restore.cancelled() and restore.exception() is None:
-                    task = self._tasks[partition]
-                    task.position = change(task, self._cluster)
+                    task = self.tasks[partition]
+                    task.position = change(task, self._restorer.cluster)
             original(self, reader)
 
-        patch.setattr(Runner, "_collect_restores", wrong)
+        patch.setattr(Partitions, "collect", wrong)
 
     return patch_it
 
@@ -333,29 +335,24 @@ def _progress_without_marks(patch: pytest.MonkeyPatch) -> None:
 
 def _failed_part_sent(patch: pytest.MonkeyPatch) -> None:
     """A batch of an ended assignment is sent under the new one."""
-    original = Runner._commit
+    original = Transactions._commit
 
-    async def wrong(self: Runner, batch: Batch) -> None:
-        if self._token is not None:
-            batch.token = self._token
+    async def wrong(self: Transactions, batch: Batch) -> None:
+        if self.token is not None:
+            batch.token = self.token
         await original(self, batch)
 
     async def revoked(self: Runner) -> None:
-        pending = self._pending
-        self._revoking = True
-        self._token = None
-        for task in self._tasks.values():
+        self._transactions.token = None
+        for task in self.tasks.values():
             if self._input is not None:
                 self._input.forget(task.partition)
             task.move_to(TaskState.CLOSED)
-        for restore in self._restores.values():
-            restore.cancel()
-        self._restores.clear()
-        self._tasks = {}
-        self._revoking = False
-        self._pending = pending
+        self._partitions.cancel_restores()
+        self._partitions.restores.clear()
+        self._partitions.tasks = {}
 
-    patch.setattr(Runner, "_commit", wrong)
+    patch.setattr(Transactions, "_commit", wrong)
     patch.setattr(Runner, "revoked", revoked)
 
 

@@ -13,13 +13,18 @@ import msgspec
 import pytest
 
 import processor.engine.restoring as restoring_module
-import processor.engine.runner as runner_module
+import processor.engine.transactions as transactions_module
 import processor.engine.tuning as tuning_module
 from processor.engine.commit import Batch, commit
+from processor.engine.computing import Computing
+from processor.engine.lifecycle import TaskState
+from processor.engine.partitions import Partitions
+from processor.engine.ports import Cluster, FoldFactory
 from processor.engine.runner import Runner
 from processor.engine.standing import Standing
 from processor.engine.task import Task
-from processor.engine.tuning import Pace
+from processor.engine.transactions import Transactions
+from processor.engine.tuning import Pace, Tuning
 from processor.errors import InDoubt
 from schemas.progress import FORMAT, Progress, decode_progress, encode_progress
 from tests.simulation.broker import ACTIONS
@@ -66,9 +71,8 @@ def _with_tuning(**seconds: float) -> Patch:
     def patch_it(patch: pytest.MonkeyPatch) -> None:
         original = Runner.__init__
 
-        def wrong(self: Runner, *arguments: Any) -> None:
-            original(self, *arguments)
-            self._tuning = replace(self._tuning, **seconds)  # type: ignore[arg-type]
+        def wrong(self: Runner, cluster: Cluster, factory: FoldFactory, tuning: Tuning, *arguments: Any) -> None:
+            original(self, cluster, factory, replace(tuning, **seconds), *arguments)  # type: ignore[arg-type]
 
         patch.setattr(Runner, "__init__", wrong)
 
@@ -79,7 +83,7 @@ def _transaction_without_deadline(patch: pytest.MonkeyPatch) -> None:
     async def wrong(batch: Batch, timeout_s: float) -> None:
         await commit(batch, NEVER_S)
 
-    patch.setattr(runner_module, "commit", wrong)
+    patch.setattr(transactions_module, "commit", wrong)
 
 
 def _progress_changed(change: Callable[[Task, Progress | None], Progress | None]) -> Patch:
@@ -108,33 +112,29 @@ def _any_partition_count(task: Task, found: Progress | None) -> Progress | None:
 
 
 def _halt_of_one_halts_all(patch: pytest.MonkeyPatch) -> None:
-    original = Runner._halt
+    original = Partitions.collect
 
-    def wrong(self: Runner, task: Task, cause: str) -> None:
-        original(self, task, cause)
-        self._fatal = RuntimeError(cause)
+    def wrong(self: Partitions, reader: Any) -> None:
+        original(self, reader)
+        halted = [task.cause for task in self.tasks.values() if task.state is TaskState.HALTED]
+        if halted:
+            raise RuntimeError(halted[0])
 
-    patch.setattr(Runner, "_halt", wrong)
+    patch.setattr(Partitions, "collect", wrong)
 
 
 def _restores_in_a_row(patch: pytest.MonkeyPatch) -> None:
     """One partition after the other, and no work before all are there."""
-    original = Runner._compute
+    original = Computing.slice
 
-    def wrong(self: Runner, reader: Any) -> bool:
-        return not self._restores and original(self, reader)
+    def wrong(self: Computing, reader: Any) -> bool:
+        return not self._partitions.restores and original(self, reader)
 
-    patch.setattr(Runner, "_compute", wrong)
+    patch.setattr(Computing, "slice", wrong)
 
 
 def _restore_beside_the_own_transaction(patch: pytest.MonkeyPatch) -> None:
-    original = Runner._restore
-
-    async def wrong(self: Runner, task: Task) -> bool:
-        self._inflight_batch = None
-        return await original(self, task)
-
-    patch.setattr(Runner, "_restore", wrong)
+    patch.setattr(Transactions, "_carries", lambda *_: False)
 
 
 SCENARIO_BUGS = [

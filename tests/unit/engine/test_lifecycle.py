@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from processor.engine.lifecycle import TaskState
+from processor.engine.observer import Observer
 from processor.engine.task import Task
 from tests.simulation.tally_fold import TallyFold
 
@@ -59,5 +60,5 @@ def test_every_state_can_end(state: TaskState) -> None:
 
 def test_halting_keeps_its_cause() -> None:
     task = task_in(TaskState.RUNNING)
-    task.halt("input-0 offset 3: bad")
+    task.halt("input-0 offset 3: bad", Observer())
     assert (task.state, task.cause) == (TaskState.HALTED, "input-0 offset 3: bad")

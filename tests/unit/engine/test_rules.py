@@ -370,7 +370,7 @@ async def test_an_isolated_partition_that_goes_elsewhere_does_not_hold_the_other
     stage.broker.refusing.add((ACTIONS, 3))
     for partition in range(4):
         stage.feed(partition, range(3))
-    await stage.until(lambda: instance.runner is not None and instance.runner._pace.alone == 3)
+    await stage.until(lambda: instance.runner is not None and instance.runner._transactions.pace.alone == 3)
     second = stage.start("i1")
     await stage.until(lambda: running(second, 2, 3) or 3 in second.seen.halted_partitions)
     stage.broker.refusing.clear()
@@ -386,7 +386,7 @@ async def test_an_isolated_partition_that_halts_for_another_reason_does_not_hold
     await stage.until(lambda: running(instance, 0, 1))
     stage.broker.refusing.add((ACTIONS, 1))
     stage.feed(1, range(3))
-    await stage.until(lambda: instance.runner is not None and instance.runner._pace.alone == 1)
+    await stage.until(lambda: instance.runner is not None and instance.runner._transactions.pace.alone == 1)
     stage.broker.logs[INPUT, 1].trim(3)
     stage.feed(0, range(3))
     await stage.until(lambda: 1 in instance.seen.halted_partitions)
@@ -547,7 +547,7 @@ async def test_a_restore_waits_for_the_transaction_that_its_own_instance_has_und
     await stage.until(lambda: stage.requests[-1][1] == "end")
     stage.feed(0, range(5, 9))
     await stage.until(lambda: not running(instance, 0))
-    assert instance.runner._inflight is not None, "no transaction was under way: the test shows nothing"
+    assert instance.runner._transactions.inflight is not None, "no transaction was under way: the test shows nothing"
     reader.unreadable = {}
     await stage.settled()
     stage.fates["add_offsets"] = [Fate.LOST]
