@@ -1,10 +1,4 @@
-"""The audit of one partition: its input folded again, era by era, and compared on the way.
-
-Where the input log no longer holds the partition's beginning, a session is followed from where its committed action
-says that it is new (its first step, or a refusal that found no session): before that nothing can be said of it.
-Where idle sessions end within an hour, that counts only an hour behind the log's new beginning: until then a lost
-record may have set the partition's time further than is known.
-"""
+"""The audit of one partition: its input folded again, era by era, and compared on the way."""
 
 from __future__ import annotations
 
@@ -12,26 +6,19 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 
-import msgspec
-
 from processor.config import Settings
 from processor.engine.ports import InputRecord
 from processor.engine.task import anchor_hash
 from processor.errors import Refused
+from processor.surfaces.audit.comparison import OutputComparison
 from processor.surfaces.audit.derivation import Derivation
-from processor.surfaces.audit.outputs import CommittedOutput, ReplayedOutputs
 from processor.surfaces.audit.report import CANNOT, DIFFERENT, Difference, PartitionReport
 from processor.surfaces.audit.span import WHOLE, Span
 from processor.surfaces.audit.state import compare_progress, compare_state
 from processor.surfaces.audit.stored import NotAuditable, StoredState, read_stored
 from processor.surfaces.ports import Bounds, Logs
-from schemas.codec import decode_action
-from schemas.errors import InvalidRecord
-from schemas.headers import is_msgpack
-from schemas.nesting import check_json_depth, check_msgpack_depth
 
 SLICE_RECORDS = 500
-MOST_NESTED = 128  # in an action; what others wrote there must not end the program
 
 Told = Callable[[int, int, int], None]
 """Partition, input records done, and how many there are at most."""
@@ -101,10 +88,7 @@ class PartitionAudit:
             whole=self._whole,
             notes=report.notes,
         )
-        self._replayed = ReplayedOutputs()
-        self._outputs: dict[str, CommittedOutput] = {}
-        self._followed: set[str] = set()
-        self._passed_over: set[str] = set()
+        self._comparison = OutputComparison(logs, settings.topics, report, self._derivation, whole=self._whole)
 
     @property
     def assumed(self) -> bool:
@@ -118,11 +102,10 @@ class PartitionAudit:
             return self._ahead_of_input()
         try:
             async with AsyncExitStack() as stack:
-                await self._open_outputs(stack)
+                await self._comparison.open(stack, self._report.first, self._end)
                 difference = await self._compare_outputs(told)
         finally:
-            self._report.sessions_passed_over = len(self._passed_over)
-            self._report.compared = {role: output.compared for role, output in self._outputs.items()}
+            self._comparison.tell()
         return self._compare_changelog() if difference is None else difference
 
     async def _compare_outputs(self, told: Told | None) -> Difference | None:
@@ -136,11 +119,7 @@ class PartitionAudit:
                         return difference
                 if told is not None and batch:
                     told(self._partition, batch[-1].offset + 1 - self._start, self._end - self._start)
-        for output in self._outputs.values():
-            difference = await output.rest(self._end, to_the_end=self._to_progress)
-            if difference is not None:
-                return difference
-        return None
+        return await self._comparison.rest(self._end, to_the_end=self._to_progress)
 
     def _check(self) -> None:
         progress, topics = self._stored.progress, self._settings.topics
@@ -182,26 +161,6 @@ class PartitionAudit:
             f"next offset {self._stored.progress.next_offset}",
         )
 
-    async def _open_outputs(self, stack: AsyncExitStack) -> None:
-        """Only now: what was committed when the progress was read lies before where the outputs end now."""
-        topics = self._settings.topics
-        for role, topic in (
-            ("actions", topics.actions),
-            ("metrics", topics.metrics),
-            ("dead_letters", topics.dead_letters),
-        ):
-            bounds = await self._logs.bounds(topic, self._partition)
-            batches = self._logs.records(topic, self._partition, bounds.first, bounds.end)
-            cut = bounds.first > 0
-            output = CommittedOutput(topic, self._partition, batches, self._report.first, cut=cut)
-            self._outputs[role] = output
-            stack.push_async_callback(output.close)
-            if not await output.begin():
-                output.start = self._end
-                self._report.notes.append(f"{topic} holds nothing any more: not compared")
-            elif output.start > self._report.first:
-                self._report.notes.append(f"{topic} is compared from input offset {output.start} on, where it begins")
-
     async def _take(self, records: Sequence[InputRecord]) -> Difference | None:
         derivation = self._derivation
         while records:
@@ -210,57 +169,10 @@ class PartitionAudit:
             self._report.end = self._end
             length = bisect_left(records, derivation.until, key=lambda record: record.offset)
             piece, records = records[:length], records[length:]
-            difference = await (self._compare(piece) if self._whole else self._follow(piece))
-            self._report.events += len(piece)
+            difference = await self._comparison.take(piece)
             if difference is not None:
                 return difference
         return None
-
-    async def _compare(self, records: Sequence[InputRecord]) -> Difference | None:
-        """Fold the records and compare what they give: the difference at the lowest input offset."""
-        self._derivation.process(records, self._replayed)
-        found = []
-        for role, given in self._replayed.of.items():
-            difference = await self._outputs[role].compare(given)
-            if difference is not None:
-                found.append(difference)
-            given.clear()
-        return min(found, key=lambda difference: difference.input_offset or 0, default=None)
-
-    async def _follow(self, records: Sequence[InputRecord]) -> Difference | None:
-        """The same for the sessions that are known from their beginning, one record at a time."""
-        for record in records:
-            session_id = self._derivation.session_of(record)
-            if session_id is None or session_id in self._followed or await self._begins(record.offset, session_id):
-                difference = await self._compare([record])
-                if difference is not None:
-                    return difference
-                continue
-            self._report.passed_over += 1
-            self._passed_over.add(session_id)
-            self._derivation.pass_over(record)
-            for output in self._outputs.values():
-                if await output.at(record.offset) is not None:
-                    output.pass_over()
-        return None
-
-    async def _begins(self, offset: int, session_id: str) -> bool:
-        """Whether the committed answer says that there was no such session before."""
-        if not self._derivation.clock_known:
-            return False
-        answer = await self._outputs["actions"].at(offset)
-        if answer is None or answer.value is None or answer.key != session_id.encode():
-            return False
-        try:
-            msgpack = is_msgpack(answer.headers)
-            (check_msgpack_depth if msgpack else check_json_depth)(answer.value, MOST_NESTED)
-            action = decode_action(answer.value, msgpack=msgpack)
-        except (InvalidRecord, msgspec.DecodeError):
-            return False
-        if action.step != (1 if action.error is msgspec.UNSET else 0):
-            return False
-        self._followed.add(session_id)
-        return True
 
     def _compare_changelog(self) -> Difference | None:
         """The progress record, and the state where all of it was derived again."""
