@@ -1,28 +1,22 @@
 """Moving the progress of partitions by an operator's word.
 
-It is an ordinary commit by an ordinary member of the group, the only one: behind its own barrier, under the token of
-its assignment (rules R1 and R4).  So a processor that starts at the same moment either voids the token, and nothing
-is changed, or restores behind what was changed.
+It is a commit by the group's only member (`sole_member`), behind its own barrier.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import msgspec
-
 from processor.backends.kafka.admin import check
 from processor.backends.kafka.cluster import KafkaCluster
-from processor.backends.kafka.members import group_members
 from processor.backends.kafka.reader import LATEST, list_offset
+from processor.backends.kafka.sole_member import JOINED_MEANWHILE, STOP_FIRST, alone, dynamic, member_names
 from processor.config import APPLICATION_VERSION, Settings, declared_topology
 from processor.engine.commit import Batch, commit
 from processor.engine.lifecycle import TaskState
-from processor.engine.ports import InputRecord, Membership, Outbox, Token
+from processor.engine.ports import InputRecord, Outbox, Token
 from processor.engine.task import Task
 from processor.errors import Fenced, InDoubt, Refused
 from schemas.progress import FORMAT, Barrier, Reset, encode_barrier, encode_reset, reset_key
@@ -30,10 +24,6 @@ from schemas.progress import FORMAT, Barrier, Reset, encode_barrier, encode_rese
 log = logging.getLogger(__name__)
 
 NAME = "reset"  # of the member and of its transactional id
-STOP_FIRST = (
-    "stop all instances first; one that was killed, or is a static member, counts until its session time-out is over"
-)
-LOOK_S = 0.1
 
 
 class KeptState:
@@ -75,44 +65,11 @@ class KeptState:
         self._marks = marks
 
 
-class SoleMember:
-    """The engine's `Listener` that hears of the one assignment and of its end."""
-
-    def __init__(self) -> None:
-        self.token: Token | None = None
-        self._assigned = asyncio.Event()
-
-    def assigned(self, token: Token) -> None:
-        """Remember it."""
-        self.token = token
-        self._assigned.set()
-
-    async def revoked(self) -> None:
-        """Somebody joined, or we were too slow: the token is void."""
-        self.token = None
-
-    async def joined(self, membership: Membership, timeout_s: float) -> Token:
-        """The token of the first assignment; raises `Refused` where none comes in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.token is None:
-                    with contextlib.suppress(Fenced):
-                        membership.check()
-                    await asyncio.wait([waiting := asyncio.create_task(self._assigned.wait())], timeout=LOOK_S)
-                    waiting.cancel()
-        except TimeoutError:
-            raise Refused(f"the group gave no assignment within {timeout_s:g} s: {STOP_FIRST}") from None
-        return self.token
-
-
 class StoredProgress:
     """Implements `processor.surfaces.ports.ProgressAdmin`, in plain numbers."""
 
     def __init__(self, settings: Settings) -> None:
-        # A static member would stay in the group when it is gone, and be given partitions.
-        engine = msgspec.structs.replace(settings.engine, static_membership=False)
-        self._settings = msgspec.structs.replace(settings, engine=engine)
-        self._partitions = frozenset(range(settings.topics.partitions))
+        self._settings = dynamic(settings)
         self._cluster = KafkaCluster(self._settings, NAME)
 
     async def __aenter__(self) -> Self:
@@ -129,9 +86,7 @@ class StoredProgress:
 
     async def members(self) -> list[str]:
         """Client id and host of every member of the group."""
-        connection, settings = self._cluster.store_connection, self._settings
-        members = await group_members(connection, settings.engine.application_id, settings.topics.state)
-        return [f"{member.client_id} at {member.host}" for member in members]
+        return await member_names(self._cluster, self._settings)
 
     async def place(self, partition: int) -> tuple[int, int, int]:
         """Next offset, and earliest and end offset of the input; changes nothing."""
@@ -153,20 +108,8 @@ class StoredProgress:
 
     async def move(self, moves: Mapping[int, tuple[int, int]]) -> None:
         """Partition to (offset it is at, offset to go on at), in one transaction; raises `Refused`."""
-        if members := await self.members():
-            raise Refused(f"group {self._settings.engine.application_id} has members ({members[0]}): {STOP_FIRST}")
-        listener = SoleMember()
-        membership = await self._cluster.join(listener)
-        try:
-            engine = self._settings.engine
-            token = await listener.joined(
-                membership, (engine.session_timeout_ms + engine.rebalance_timeout_ms + engine.stuck_timeout_ms) / 1000
-            )
-            if token.partitions != self._partitions:
-                raise Refused(f"another member joined the group meanwhile: {STOP_FIRST}")
+        async with alone(self._cluster, self._settings) as token:
             await self._commit(token, moves)
-        finally:
-            await membership.leave()
 
     async def _commit(self, token: Token, moves: Mapping[int, tuple[int, int]]) -> None:
         epoch = await self._cluster.open_epoch()
@@ -180,7 +123,7 @@ class StoredProgress:
             # A new epoch ends what is open, so that no processor has to wait for its time-out.
             await (await self._cluster.open_epoch()).close()
             if isinstance(error, Fenced):
-                raise Refused(f"another member joined the group meanwhile, nothing was changed: {STOP_FIRST}") from None
+                raise Refused(f"{JOINED_MEANWHILE}, nothing was changed: {STOP_FIRST}") from None
             if isinstance(error, InDoubt):
                 raise Refused(
                     f"the transaction was not answered ({error}): look with a dry run whether it was committed"
