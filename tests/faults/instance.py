@@ -37,11 +37,12 @@ class Instance:
         name: str,
         changed: asyncio.Condition,
         patience_s: float | None = None,
+        version: str | None = None,
     ) -> None:
         self.name = name
         self.journal: list[Line] = []
         self._plan = folder / f"{name}.plan.json"
-        plan = {"settings": settings, "faults": list(faults), "patience_s": patience_s}
+        plan = {"settings": settings, "faults": list(faults), "patience_s": patience_s, "version": version}
         self._plan.write_bytes(msgspec.json.encode(plan))
         self.log_file = folder / f"{name}.log"
         self._pid = 0  # not started

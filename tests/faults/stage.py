@@ -68,8 +68,18 @@ class Stage:
         self._instance_kafka = instance_kafka or {}
         self._changed = asyncio.Condition()
 
-    async def start(self, instance_id: str, *faults: Fault, patience_s: float | None = None, **engine: Any) -> Instance:
-        """Start an instance under this id; ``engine`` settings of its own are not checked for consistency."""
+    async def start(
+        self,
+        instance_id: str,
+        *faults: Fault,
+        patience_s: float | None = None,
+        version: str | None = None,
+        **engine: Any,
+    ) -> Instance:
+        """Start an instance under this id; ``engine`` settings of its own are not checked for consistency.
+
+        With a ``version`` it takes itself for that one.
+        """
         made = msgspec.structs.replace(
             self.settings,
             engine=msgspec.structs.replace(self.settings.engine, instance_id=instance_id, **engine),
@@ -77,7 +87,7 @@ class Stage:
         )
         settings = await as_party(made, "processor")
         name = f"{len(self.instances):02d}-{instance_id}"
-        instance = Instance(settings, faults, self._folder, name, self._changed, patience_s)
+        instance = Instance(settings, faults, self._folder, name, self._changed, patience_s, version)
         self.instances.append(instance)
         await instance.start()
         return instance
@@ -119,11 +129,8 @@ class Stage:
 
         await self.until(f"drained up to {ends}", holds, DRAIN_S)
 
-    async def proven(self, *, inputs: bool = True) -> int:
-        """Drain, stop every instance, and let the oracle compare everything; returns how many records it compared.
-
-        O1, O2, O3, O5; with ``inputs`` O7; with a live reader O6.
-        """
+    async def finished(self) -> None:
+        """Drain, and stop every instance in an orderly way."""
         await self.drained()
         running = [instance for instance in self.instances if not instance.ended]
         for instance in running:
@@ -132,6 +139,13 @@ class Stage:
             code = await instance.wait()
             self.expect(code == 0, f"{instance.name} ended with {code}")
         self._save()
+
+    async def proven(self, *, inputs: bool = True) -> int:
+        """Drain, stop every instance, and let the oracle compare everything; returns how many records it compared.
+
+        O1, O2, O3, O5; with ``inputs`` O7; with a live reader O6.
+        """
+        await self.finished()
         sent = self.load.acknowledged if inputs else None
         found, compared = await self._differences(sent)
         servers = self.settings.kafka.bootstrap_servers

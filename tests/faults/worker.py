@@ -14,7 +14,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 from unittest import mock
@@ -38,17 +39,20 @@ from tests.faults.hooks import HookedCluster, JournaledFold, Points
 from tests.faults.points import Fault
 
 ORPHANED = 3
+VERSIONED = ("processor.loop.partition", "processor.backends.kafka.run")
 
 
 class Plan(Struct):
     """What the parent wants; given as a JSON file.
 
-    ``patience_s`` replaces the instance's own deadline for a commit, so that a zombie lives to hear the broker's word.
+    ``patience_s`` replaces the instance's own deadline for a commit, so that a zombie lives to hear the broker's word,
+    ``version`` the application's.
     """
 
     settings: Settings
     faults: list[Fault]
     patience_s: float | None = None
+    version: str | None = None
 
 
 def journal(what: str, **facts: object) -> None:
@@ -151,4 +155,14 @@ def run(plan_file: Path) -> int:
     plan = msgspec.json.decode(plan_file.read_bytes(), type=Plan)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    return run_async(work(plan))
+    with as_version(plan.version) if plan.version is not None else contextlib.nullcontext():
+        return run_async(work(plan))
+
+
+@contextlib.contextmanager
+def as_version(version: str) -> Iterator[None]:
+    """Everything that writes the application's version into a log writes this one."""
+    with ExitStack() as stack:
+        for module in VERSIONED:
+            stack.enter_context(mock.patch(f"{module}.APPLICATION_VERSION", version))
+        yield
