@@ -29,13 +29,14 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 
 from processor.backends.kafka.connection import Connection, missing_acl
-from processor.config import Settings
+from processor.config import EngineConfig, Settings
 from processor.engine.assignment import Owned, assign
 from processor.engine.ports import Listener, Token
 from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
 
 log = logging.getLogger(__name__)
 
+LEAST_HEARTBEAT_MS, MOST_HEARTBEAT_MS = 50, 500
 NEVER_MS = 10 * 365 * 24 * 3600 * 1000  # progress is supervised by the engine, not by the pace of polls
 
 
@@ -104,6 +105,16 @@ def _owned(metadata: ConsumerProtocolMemberMetadata) -> Owned:
     return Owned(told.generation, frozenset(told.partitions))
 
 
+def heartbeat_interval_ms(engine: EngineConfig) -> int:
+    """How often a member asks whether the group still stands.
+
+    Only so does it hear of a rebalance, in which all wait for the last one to hear.  Whoever hears of it after the
+    rebalance time-out is left out; a static member's old id is then missed, which is a rebalance more.
+    """
+    rare_ms = min(engine.session_timeout_ms, engine.rebalance_timeout_ms) // 10
+    return max(LEAST_HEARTBEAT_MS, min(rare_ms, MOST_HEARTBEAT_MS))
+
+
 class GroupMembership(ConsumerRebalanceListener):
     """Joins at once, stays until `leave`; implements the engine's `Membership`."""
 
@@ -128,7 +139,7 @@ class GroupMembership(ConsumerRebalanceListener):
             group_id=engine.application_id,
             group_instance_id=self._group_instance_id,
             session_timeout_ms=engine.session_timeout_ms,
-            heartbeat_interval_ms=max(50, engine.session_timeout_ms // 10),
+            heartbeat_interval_ms=heartbeat_interval_ms(engine),
             retry_backoff_ms=50,
             enable_auto_commit=False,
             assignors=(self._assignor,),

@@ -10,7 +10,12 @@ import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocol, ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError
 
-from processor.backends.kafka.group import FencedInstanceId, GroupMembership, StickyAssignor
+from processor.backends.kafka.group import (
+    FencedInstanceId,
+    GroupMembership,
+    StickyAssignor,
+    heartbeat_interval_ms,
+)
 from processor.config import Settings
 from processor.engine.assignment import Owned
 from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
@@ -98,6 +103,19 @@ def test_a_coordination_that_ended_ends_the_process(membership: tuple[GroupMembe
     coordinator._coordination_task.done = lambda: True
     with pytest.raises(Stuck, match="start again"):
         made.check()
+
+
+@pytest.mark.parametrize(
+    ("session_timeout_ms", "rebalance_timeout_ms", "interval_ms"),
+    [(1_500, 3_000, 150), (30_000, 3_000, 300), (10_000, 60_000, 500), (1_800_000, 60_000, 500), (100, 100, 50)],
+)
+def test_a_rebalance_is_heard_of_long_before_it_ends(
+    session_timeout_ms: int, rebalance_timeout_ms: int, interval_ms: int
+) -> None:
+    engine = msgspec.structs.replace(
+        Settings().engine, session_timeout_ms=session_timeout_ms, rebalance_timeout_ms=rebalance_timeout_ms
+    )
+    assert heartbeat_interval_ms(engine) == interval_ms
 
 
 def test_a_topic_without_partitions_is_no_error() -> None:
