@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from processor.engine.observer import Committed, Observer
+from processor.surfaces.allowance import Allowance
 
 LEFT_OUT_EVENT: Final = "creative_events_left_out"
 INTERVAL_S: Final = 1.0
@@ -25,26 +26,21 @@ class Chronicle(Observer):
     """
 
     def __init__(self, lines_per_s: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lines_per_s = lines_per_s
         self._clock = clock
-        # Refilled as time goes on, not at the turn of a second: the lines come spread over all commits.
-        self._room = float(lines_per_s)
-        self._filled_at = self._told_at = clock()
+        self._told_at = clock()
+        self._lines = Allowance(lines_per_s, lines_per_s, self._told_at)
         self._turn = 0
         self._left_out: Counter[str] = Counter()
 
     def committed(self, report: Committed) -> None:
         now = self._clock()
-        self._room = min(self._lines_per_s, self._room + (now - self._filled_at) * self._lines_per_s)
-        self._filled_at = now
         diaries = list(report.diaries.items())
         first = self._turn % max(1, len(diaries))
         self._turn += 1
         for partition, diary in diaries[first:] + diaries[:first]:  # what room there is, to each in turn
-            told = min(len(diary), int(self._room))
+            told = self._lines.take(len(diary), now)
             for event, fields in diary[:told]:
                 _log.info(event, **fields, partition=partition)
-            self._room -= told
             self._left_out.update([event for event, _ in diary[told:]])
         self._tell_left_out(now)
 

@@ -26,6 +26,7 @@ from opentelemetry.util.types import AttributeValue
 from processor.config import APPLICATION_VERSION, Settings
 from processor.engine.observer import Committed, Observer
 from processor.engine.ports import InputRecord
+from processor.surfaces.allowance import Allowance
 from processor.surfaces.tracing_context import sampled_context
 
 MAX_LINKS: Final = 128  # what the SDK keeps of one span by default
@@ -51,11 +52,10 @@ class Tracing(Observer):
         self._provider = provider
         self._tracer = provider.get_tracer("creative-feedback", APPLICATION_VERSION)
         self._names_sessions = settings.tracing.session_ids
-        self._spans_per_s = settings.tracing.max_spans_per_s
         self._clock = clock
         self._now_ns = now_ns
-        self._room = float(self._spans_per_s)
-        self._filled_at = clock()
+        spans_per_s = settings.tracing.max_spans_per_s
+        self._spans = Allowance(spans_per_s, spans_per_s, clock())
         self._left_out = 0
         topic = settings.topics.state
         self._process, self._commit = f"process {topic}", f"commit {topic}"
@@ -94,13 +94,9 @@ class Tracing(Observer):
             for record in records
             if (context := sampled_context(record.headers)) is not None
         ]
-        now = self._clock()
-        self._room = min(self._spans_per_s, self._room + (now - self._filled_at) * self._spans_per_s)
-        self._filled_at = now
-        room = min(int(self._room), len(sampled))
+        room = self._spans.take(len(sampled), self._clock())
         # From everywhere in the batch: its beginning is always the same partition.
         told = [sampled[number * len(sampled) // room] for number in range(room)]
-        self._room -= room
         self._left_out += len(sampled) - len(told)
         return told
 

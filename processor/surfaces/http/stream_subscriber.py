@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from processor.surfaces.allowance import Allowance
 from processor.surfaces.http.stream_frames import PING, close_frame
 from processor.surfaces.http.stream_push import Push
 
@@ -45,9 +46,8 @@ class Subscriber:
     """``heard_at`` and ``pinged_at`` are on the clock of `Patience`; ``raw`` is the connection's for good."""
 
     __slots__ = (
-        "_allowance",
-        "_allowed_at",
         "_counts",
+        "_messages",
         "_missed_happened",
         "_missed_metrics",
         "_queued_frames",
@@ -72,8 +72,7 @@ class Subscriber:
         self._queued_frames = 0
         self._missed_metrics = 0
         self._missed_happened = 0
-        self._allowance = MESSAGES_BURST
-        self._allowed_at = 0.0
+        self._messages = Allowance(MESSAGES_PER_S, MESSAGES_BURST, 0.0)
 
     @property
     def queued_bytes(self) -> int:
@@ -113,12 +112,7 @@ class Subscriber:
 
     def may_send(self, now: float) -> bool:
         """Whether another message is within the limit; ``now`` in seconds of any one clock."""
-        self._allowance = min(MESSAGES_BURST, self._allowance + (now - self._allowed_at) * MESSAGES_PER_S)
-        self._allowed_at = now
-        if self._allowance < 1.0:
-            return False
-        self._allowance -= 1.0
-        return True
+        return self._messages.take(1, now) == 1
 
     def say_goodbye(self, code: int, reason: str) -> None:
         """Write the close frame; the connection stays for the client's."""
