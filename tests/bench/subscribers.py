@@ -34,9 +34,8 @@ from typing import Any
 import aiohttp
 
 from processor.app import ApacheKafka
-from processor.backends.embedded import EmbeddedKafka
-from processor.backends.kafka import EventProducer, apply, connected, observe, run_processor
-from processor.config import Settings, declared_topology, load_settings
+from processor.backends.kafka import run_processor
+from processor.config import Settings, load_settings
 from processor.engine.observer import Committed, Observer
 from processor.engine.ports import Fold
 from processor.surfaces.chronicle import Chronicle
@@ -48,8 +47,7 @@ from processor.surfaces.showing import shown_alone
 from processor.surfaces.watch.watch import Watch
 from schemas.codec import encode_json
 from schemas.metrics import Metric, PerformanceTrend
-from tests.bench.throughput import PARTITIONS, Rate, events
-from topology import plan
+from tests.bench.backlog import Rate, Stopwatch, application, broker, write
 
 WARM_S = 2.0  # from the first commit on, before counting begins
 
@@ -124,10 +122,9 @@ async def measure(
         running = asyncio.create_task(run_processor(settings, fold, observers, stop))
         await committing.began.wait()
         await asyncio.sleep(WARM_S)
-        began, cpu, before = time.perf_counter(), time.process_time(), committing.records
+        stopwatch, before = Stopwatch(), committing.records
         await asyncio.sleep(seconds)
-        done = committing.records - before
-        rate = Rate(done / (time.perf_counter() - began), done / (time.process_time() - cpu))
+        rate = stopwatch.rate(committing.records - before)
         stop.set()
         await running
         return rate
@@ -162,12 +159,10 @@ async def pairs(
     for turn in range(rounds):
         pair: dict[bool, dict[str, Any]] = {}
         for watched in (True, False) if turn % 2 else (False, True):
-            settings = _settings(servers, f"subscribers-{turn}-{watched}".lower(), crowd_of[0] + crowd_of[1])
-            declared = declared_topology(settings)
-            async with connected(settings, "bench") as connection:
-                await apply(connection, settings, plan(declared, await observe(connection, declared)), declared)
+            flags = {"http.port": 0, "http.max_subscribers": max(crowd_of[0] + crowd_of[1], 1)}
+            settings = await application(servers, f"subscribers-{turn}-{watched}".lower(), flags)
             if not measured and not pair:
-                await _write(settings, count)
+                await write(settings, count)
             pair[watched] = await measure(settings, seconds, *(crowd_of if watched else (0, 0, [])))
             print(json.dumps({"turn": turn, "watched": watched, **pair[watched]}), file=sys.stderr, flush=True)
         measured.append(pair)
@@ -185,38 +180,6 @@ async def pairs(
         "ratio_per_cpu_s": ratio("per_cpu_s"),
         "pairs": [{"alone": pair[False], "watched": pair[True]} for pair in measured],
     }
-
-
-def _settings(servers: str, name: str, subscribers: int) -> Settings:
-    return load_settings(
-        None,
-        {},
-        {
-            "kafka.bootstrap_servers": servers,
-            "topics.partitions": PARTITIONS,
-            "topics.replication_factor": 1,
-            "topics.actions": f"{name}.actions",
-            "topics.metrics": f"{name}.metrics",
-            "topics.dead_letters": f"{name}.dead-letters",
-            "topics.changelog": f"{name}.changelog",
-            "engine.application_id": name,
-            "engine.instance_id": "bench",
-            "http.port": 0,
-            "http.max_subscribers": max(subscribers, 1),
-        },
-    )
-
-
-async def _write(settings: Settings, count: int) -> None:
-    async with EventProducer(settings) as producer:
-        chunk: list[tuple[bytes, bytes]] = []
-        for event in events(count):
-            chunk.append(event)
-            if len(chunk) == 2_000:
-                await producer.send(chunk)
-                chunk = []
-        await producer.send(chunk)
-        await producer.flush()
 
 
 async def one_socket(updates_per_s: int, seconds: float) -> dict[str, Any]:
@@ -285,8 +248,7 @@ if __name__ == "__main__":
     if options.updates:
         result = run_async(one_socket(options.updates, options.seconds))
     else:
-        topics = {"auto.create.topics.enable": "true", "num.partitions": str(PARTITIONS)}
-        with EmbeddedKafka(properties=topics) as kafka:
+        with broker() as kafka:
             crowd_of = (options.subscribers, options.silent, options.query or [""])
             result = run_async(
                 pairs(kafka.bootstrap_servers, options.events, options.rounds, options.seconds, crowd_of)

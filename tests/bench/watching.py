@@ -16,7 +16,6 @@ import json
 import logging
 import statistics
 import sys
-import time
 from contextlib import suppress
 from io import StringIO
 
@@ -24,9 +23,7 @@ import aiohttp
 import msgspec
 
 from processor.app import ApacheKafka
-from processor.backends.embedded import EmbeddedKafka
-from processor.backends.kafka import EventProducer, apply, connected, observe, run_processor
-from processor.config import Settings, declared_topology, load_settings
+from processor.config import Settings
 from processor.engine.observer import Observer
 from processor.engine.ports import Fold
 from processor.surfaces.chronicle import Chronicle
@@ -36,43 +33,29 @@ from processor.surfaces.logs import configure_logging
 from processor.surfaces.observers import Observers
 from processor.surfaces.showing import shown_alone
 from processor.surfaces.watch.watch import Watch
-from tests.bench.throughput import PARTITIONS, Counting, Rate, events
-from topology import plan
+from tests.bench.backlog import Counting, Rate, application, broker, worked_off, write
 
 
 async def measure(settings: Settings, count: int, *, watched: bool) -> Rate:
     """From the start of the instance to the last commit."""
-    stop, counting = asyncio.Event(), Counting(count)
+    counting = Counting(count)
     if not watched:
-        return await _measure(settings, count, counting, counting, stop, None)
+        return await worked_off(settings, lambda partition: partition_fold(settings, partition), counting)
     watch = Watch("bench")
     observers: list[Observer] = [counting, watch, Chronicle(settings.logs.session_lines_per_s)]
     turning = asyncio.create_task(watch.turn())
+
+    def fold(partition: int) -> Fold:
+        return watch.made(partition, partition_fold(settings, partition, keeps_diary=True))
+
     async with shown_alone(settings, watch, ApacheKafka()) as url:
         looking = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.watching", "--look", url)
         try:
-            return await _measure(settings, count, counting, Observers(observers), stop, watch)
+            return await worked_off(settings, fold, counting, Observers(observers))
         finally:
             looking.terminate()
             await looking.wait()
             await cancelled(turning)
-
-
-async def _measure(
-    settings: Settings, count: int, counting: Counting, observer: Observer, stop: asyncio.Event, watch: Watch | None
-) -> Rate:
-    def fold(partition: int) -> Fold:
-        made = partition_fold(settings, partition, keeps_diary=watch is not None)
-        return made if watch is None else watch.made(partition, made)
-
-    began, cpu = time.perf_counter(), time.process_time()
-    running = asyncio.create_task(run_processor(settings, fold, observer, stop))
-    finished = asyncio.create_task(counting.done.wait())
-    await asyncio.wait({running, finished}, return_when=asyncio.FIRST_COMPLETED)
-    rate = Rate(count / (time.perf_counter() - began), count / (time.process_time() - cpu))
-    stop.set()
-    await running
-    return rate
 
 
 async def _look(url: str) -> None:
@@ -94,28 +77,9 @@ async def main(servers: str, count: int, rounds: int) -> dict[str, object]:
     for turn in range(rounds):
         pair: dict[bool, Rate] = {}
         for watched in (False, True) if turn % 2 else (True, False):
-            name = f"watching-{turn}-{watched}".lower()
-            settings = load_settings(
-                None,
-                {},
-                {
-                    "kafka.bootstrap_servers": servers,
-                    "topics.partitions": PARTITIONS,
-                    "topics.replication_factor": 1,
-                    "topics.actions": f"{name}.actions",
-                    "topics.metrics": f"{name}.metrics",
-                    "topics.dead_letters": f"{name}.dead-letters",
-                    "topics.changelog": f"{name}.changelog",
-                    "engine.application_id": name,
-                    "engine.instance_id": "bench",
-                    "http.port": 0,
-                },
-            )
-            declared = declared_topology(settings)
-            async with connected(settings, "bench") as connection:
-                await apply(connection, settings, plan(declared, await observe(connection, declared)), declared)
+            settings = await application(servers, f"watching-{turn}-{watched}".lower(), {"http.port": 0})
             if not pairs and not pair:
-                await _write(settings, count)
+                await write(settings, count)
             pair[watched] = await measure(settings, count, watched=watched)
         pairs.append(pair)
     return {
@@ -128,18 +92,6 @@ async def main(servers: str, count: int, rounds: int) -> dict[str, object]:
     }
 
 
-async def _write(settings: Settings, count: int) -> None:
-    async with EventProducer(settings) as producer:
-        chunk: list[tuple[bytes, bytes]] = []
-        for event in events(count):
-            chunk.append(event)
-            if len(chunk) == 2_000:
-                await producer.send(chunk)
-                chunk = []
-        await producer.send(chunk)
-        await producer.flush()
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=400_000)
@@ -150,5 +102,5 @@ if __name__ == "__main__":
         asyncio.run(_look(options.look))
     gc.set_threshold(50_000, 20, 100)
     configure_logging(logging.INFO, json_lines=True, stream=StringIO())
-    with EmbeddedKafka(properties={"auto.create.topics.enable": "true", "num.partitions": str(PARTITIONS)}) as kafka:
+    with broker() as kafka:
         json.dump(run_async(main(kafka.bootstrap_servers, options.events, options.rounds)), sys.stdout, indent=2)
