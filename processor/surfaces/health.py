@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from processor.config import Settings
 from processor.surfaces.supervisor import BackOff
-from processor.surfaces.watch.beat import NEVER_HEARD, Beat, PartitionBeat
+from processor.surfaces.watch.beat import NEVER_HEARD, PartitionBeat
+from processor.surfaces.watch.instances import Instance
 
 What = Literal[
     "event_loop_stalled",
@@ -44,24 +45,11 @@ TOLD_AT = 0.5  # of the limit
 MAX_REASONS = 50  # in one answer; a thousand partitions that are restored say no more than some of them
 
 
-class SeenInstance(Protocol):
-    """One worker: its latest beat, when it came (monotonic seconds), whether it is still connected, and why not."""
-
-    @property
-    def beat(self) -> Beat: ...
-    @property
-    def heard_at(self) -> float: ...
-    @property
-    def connected(self) -> bool: ...
-    @property
-    def why(self) -> str | None: ...
-
-
 class Seen(Protocol):
     """What is judged: all workers of this address by their name."""
 
     @property
-    def instances(self) -> Mapping[str, SeenInstance]: ...
+    def instances(self) -> Mapping[str, Instance]: ...
 
 
 class Reason(Struct, frozen=True):
@@ -100,7 +88,7 @@ class _Finding(Struct, frozen=True):
 
 
 def judge(seen: Seen, now: float, settings: Settings) -> Health:
-    """All findings at the monotonic time ``now`` (the clock of `SeenInstance.heard_at`)."""
+    """All findings at the monotonic time ``now`` (the clock of `Instance.heard_at`)."""
     findings = [
         finding
         for name, instance in sorted(seen.instances.items())
@@ -121,7 +109,7 @@ def judge(seen: Seen, now: float, settings: Settings) -> Health:
 class _Look:
     """One worker, looked at once."""
 
-    def __init__(self, name: str, instance: SeenInstance, now: float, settings: Settings) -> None:
+    def __init__(self, name: str, instance: Instance, now: float, settings: Settings) -> None:
         self._name = name
         self._beat = instance.beat
         self._connected, self._why = instance.connected, instance.why

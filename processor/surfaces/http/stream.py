@@ -28,7 +28,7 @@ from processor.surfaces.http.answers import error
 from processor.surfaces.http.stream_fanout import Fanout
 from processor.surfaces.http.stream_frames import PONG, PONG_FRAME, CloseCode, error_frame, frame
 from processor.surfaces.http.stream_patience import SWEEP_S, Patience
-from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
+from processor.surfaces.http.stream_subscriber import Subscriber
 from processor.surfaces.http.subscription import (
     MAX_MESSAGE_BYTES,
     BadSubscription,
@@ -39,6 +39,7 @@ from processor.surfaces.http.subscription import (
     read_message,
     read_query,
 )
+from processor.surfaces.stream_counts import StreamCounts
 from processor.surfaces.watch.picture import Picture
 from schemas.codec import encode_json
 

@@ -16,8 +16,9 @@ from typing import Final
 from processor.surfaces.http.stream_feed import Diary, Feed, Round, Sample
 from processor.surfaces.http.stream_patience import Patience
 from processor.surfaces.http.stream_push import overview_frame
-from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
+from processor.surfaces.http.stream_subscriber import Subscriber
 from processor.surfaces.http.subscription import Subscription
+from processor.surfaces.stream_counts import StreamCounts
 from processor.surfaces.watch.beat import Beat
 from processor.surfaces.watch.seen import Happening, SeenMetric, rfc3339
 from schemas.codec import encode_json

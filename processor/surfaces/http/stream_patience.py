@@ -17,7 +17,8 @@ from itertools import islice
 from typing import Final
 
 from processor.surfaces.http.stream_frames import CloseCode
-from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
+from processor.surfaces.http.stream_subscriber import Subscriber
+from processor.surfaces.stream_counts import StreamCounts
 
 SWEEP_S: Final = 0.5
 PATIENCE_S: Final = 8.0  # with two sweeps, and a round of pushing between them, below 10

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
-
 from processor.surfaces.allowance import Allowance
 from processor.surfaces.http.stream_frames import PING, close_frame
 from processor.surfaces.http.stream_push import Push
+from processor.surfaces.stream_counts import StreamCounts
 
 if TYPE_CHECKING:
     from processor.surfaces.http.stream_feed import Feed
@@ -22,24 +21,6 @@ QUEUE_BYTES: Final = 128 * 1024  # left unsent; a push into an empty queue is ta
 QUEUE_FRAMES: Final = 256
 MESSAGES_PER_S: Final = 20.0  # from a client, of any kind
 MESSAGES_BURST: Final = 40.0
-
-
-class StreamCounts(Struct):
-    """The stream in numbers, since the process began; ``subscribers`` now.
-
-    ``left_out`` counts metrics that a client wanted and did not get, once for each such client; ``refused`` those that
-    came when there were too many, ``hostile_closed`` those that broke the protocol, ``round_s`` is the time from
-    one round to the next.
-    """
-
-    subscribers: int = 0
-    frames: int = 0
-    bytes: int = 0
-    left_out: int = 0
-    slow_closed: int = 0
-    refused: int = 0
-    hostile_closed: int = 0
-    round_s: float = 0.0
 
 
 class Subscriber:

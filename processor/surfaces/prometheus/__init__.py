@@ -13,7 +13,6 @@
 
 from processor.surfaces.prometheus.exposition import Exposition
 from processor.surfaces.prometheus.names import ALL, Declared
-from processor.surfaces.prometheus.ports import StreamCounts
 from processor.surfaces.prometheus.table import metrics_markdown
 
-__all__ = ["ALL", "Declared", "Exposition", "StreamCounts", "metrics_markdown"]
+__all__ = ["ALL", "Declared", "Exposition", "metrics_markdown"]

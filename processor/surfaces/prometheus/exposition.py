@@ -25,9 +25,10 @@ from processor.config import Settings
 from processor.surfaces.prometheus import names
 from processor.surfaces.prometheus.adding_up import AddingUp, Distribution, Series
 from processor.surfaces.prometheus.names import Declared
-from processor.surfaces.prometheus.ports import NoStream, StreamCounts, Worker
 from processor.surfaces.prometheus.standing import standing
+from processor.surfaces.stream_counts import StreamCounts
 from processor.surfaces.watch.beat import Beat
+from processor.surfaces.watch.instances import Instance
 
 OPENMETRICS = "application/openmetrics-text"
 
@@ -41,14 +42,14 @@ class Exposition(Collector):
     def __init__(
         self,
         settings: Settings,
-        workers: Mapping[str, Worker],
-        stream: StreamCounts | None = None,
+        workers: Mapping[str, Instance],
+        stream: StreamCounts,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._workers = workers
-        self._stream = NoStream() if stream is None else stream
+        self._stream = stream
         self._monotonic = monotonic
         self._adding_up = AddingUp(settings)
         self._registry = CollectorRegistry()

@@ -13,16 +13,16 @@ from processor.loop.session import MODES
 from processor.surfaces.prometheus import names
 from processor.surfaces.prometheus.adding_up import Series
 from processor.surfaces.prometheus.names import Declared
-from processor.surfaces.prometheus.ports import Worker
 from processor.surfaces.watch.beat import PartitionBeat, PartitionPhase, Phase
+from processor.surfaces.watch.instances import Instance, figures_of, partitions_of
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 PARTITION_PHASES: tuple[PartitionPhase, ...] = get_args(PartitionPhase)
 
 
-def standing(settings: Settings, workers: Mapping[str, Worker], now: float) -> dict[Declared, Series]:
+def standing(settings: Settings, workers: Mapping[str, Instance], now: float) -> dict[Declared, Series]:
     """Series of every gauge but the stream's, and of the workers' restarts; ``now`` in monotonic seconds."""
-    partitions = _partitions(workers.values())
+    partitions = partitions_of(workers.values())
     return {
         names.BUILD: {(APPLICATION_VERSION,): 1},
         names.INPUT_PARTITIONS: {(): settings.topics.partitions},
@@ -33,25 +33,12 @@ def standing(settings: Settings, workers: Mapping[str, Worker], now: float) -> d
     }
 
 
-def _partitions(workers: Iterable[Worker]) -> dict[int, PartitionBeat]:
-    """While a partition moves, two workers may name it: the one of the later assignment has it."""
-    partitions: dict[int, PartitionBeat] = {}
-    for worker in sorted(workers, key=lambda worker: worker.beat.generation):
-        if worker.connected:
-            partitions.update(worker.beat.partitions)
-    return dict(sorted(partitions.items()))
-
-
 def _sums(partitions: Iterable[PartitionBeat]) -> dict[Declared, Series]:
-    figures = [beat.figures for beat in partitions]
-
-    def total(name: str) -> float:
-        return sum(figure.get(name, 0.0) for figure in figures)
-
+    figures = figures_of(partitions)
     return {
-        names.GAIN: {(): total("gain")},
-        names.MODE: {(mode,): total(f"sessions.{mode}") for mode in MODES},
-        names.MODELS_TRAINED: {(): total("models.trained")},
+        names.GAIN: {(): figures["gain"]},
+        names.MODE: {(mode,): figures[f"sessions.{mode}"] for mode in MODES},
+        names.MODELS_TRAINED: {(): figures["models.trained"]},
     }
 
 
@@ -74,7 +61,7 @@ def _of_partitions(partitions: Mapping[int, PartitionBeat]) -> dict[Declared, Se
     }
 
 
-def _of_workers(workers: Mapping[str, Worker], now: float) -> dict[Declared, Series]:
+def _of_workers(workers: Mapping[str, Instance], now: float) -> dict[Declared, Series]:
     labelled = {(instance,): worker for instance, worker in workers.items()}
     return {
         names.CONNECTED: {labels: float(worker.connected) for labels, worker in labelled.items()},

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
-from processor.surfaces.watch.beat import Beat
+from processor.surfaces.watch.instances import Instance
 from processor.surfaces.watch.overview import InstanceView, PartitionView, SessionLine
 from processor.surfaces.watch.seen import rfc3339
 from schemas.metrics import Metric
-
-
-class Instance:
-    """One worker: its latest beat, and when (monotonic seconds) it was heard."""
-
-    def __init__(self, beat: Beat, heard_at: float) -> None:
-        self.beat = beat
-        self.heard_at = heard_at
-        self.connected = True
-        self.restarts = 0
-        self.why: str | None = None  # not connected
 
 
 def session_line(metric: Metric, at: float) -> SessionLine:

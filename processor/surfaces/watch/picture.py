@@ -19,7 +19,8 @@ from processor.loop.session import EXPLORING, MODES
 from processor.surfaces.watch.beat import NEVER_HEARD, Beat, PartitionBeat
 from processor.surfaces.watch.creativity import creativity_health
 from processor.surfaces.watch.curves import default_curves
-from processor.surfaces.watch.lines import Instance, instance_view, session_line
+from processor.surfaces.watch.instances import Instance, figures_of, partitions_of
+from processor.surfaces.watch.lines import instance_view, session_line
 from processor.surfaces.watch.overview import (
     CreativityHealth,
     Exploring,
@@ -48,8 +49,6 @@ RATE_S = 5.0
 LATENCY_S = 60.0
 TREND_S = 2.0
 TREND_POINTS = 300
-
-FIGURES = (*(f"sessions.{mode}" for mode in MODES), "gain", "explorations", "models.trained")
 
 Order = Literal["recent", "gain", "name"]
 
@@ -276,18 +275,10 @@ class Picture:
 
     def figures(self) -> dict[str, float]:
         """The figures of all partitions together."""
-        sums = dict.fromkeys(FIGURES, 0.0)
-        for beat in self._partitions():
-            for name in sums:
-                sums[name] += beat.figures.get(name, 0.0)
-        return sums
+        return figures_of(self._partitions())
 
     def _partitions(self) -> Collection[PartitionBeat]:
-        """While a partition moves, or its worker is frozen, two name it: the one of the later assignment has it."""
-        partitions: dict[int, PartitionBeat] = {}
-        for known in sorted(self.instances.values(), key=lambda known: known.beat.generation):
-            partitions.update(known.beat.partitions)
-        return partitions.values()
+        return partitions_of(self.instances.values()).values()
 
     def happened(self, session: str | None = None, limit: int = SHOWN_HAPPENED) -> list[Happening]:
         """The newest first, of one session or of all."""

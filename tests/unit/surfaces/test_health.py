@@ -11,6 +11,7 @@ import pytest
 from processor.config import Settings
 from processor.surfaces.health import Health, Reason, What, judge
 from processor.surfaces.watch.beat import Beat, PartitionBeat
+from processor.surfaces.watch.instances import Instance
 from processor.surfaces.watch.picture import Picture
 
 SETTINGS = Settings()
@@ -21,11 +22,8 @@ CHANGELOG = SETTINGS.topics.changelog
 
 
 @dataclass
-class Told:
-    beat: Beat
+class Told(Instance):
     heard_at: float = NOW
-    connected: bool = True
-    why: str | None = None
 
 
 @dataclass

@@ -11,8 +11,9 @@ import pytest
 from processor.surfaces.cli.event_loop import cancelled
 from processor.surfaces.http.stream_fanout import PATIENT_SHARES, ROUND_S, SHARE, Fanout
 from processor.surfaces.http.stream_patience import Patience
-from processor.surfaces.http.stream_subscriber import StreamCounts, Subscriber
+from processor.surfaces.http.stream_subscriber import Subscriber
 from processor.surfaces.http.subscription import Subscription
+from processor.surfaces.stream_counts import StreamCounts
 from tests.unit.surfaces.http_stream.stage import metric, staged
 
 COST_S = 0.005

@@ -8,7 +8,8 @@ from typing import cast
 from processor.surfaces.http import stream_patience
 from processor.surfaces.http.stream_patience import MAX_QUEUED_BYTES, SWEEP_S, Patience
 from processor.surfaces.http.stream_push import Push
-from processor.surfaces.http.stream_subscriber import QUEUE_FRAMES, StreamCounts, Subscriber
+from processor.surfaces.http.stream_subscriber import QUEUE_FRAMES, Subscriber
+from processor.surfaces.stream_counts import StreamCounts
 
 
 class Clogged(asyncio.WriteTransport):

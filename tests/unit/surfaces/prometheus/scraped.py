@@ -10,7 +10,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from processor.config import Settings, settings_from
-from processor.surfaces.prometheus import Exposition, StreamCounts
+from processor.surfaces.prometheus import Exposition
+from processor.surfaces.stream_counts import StreamCounts
 from processor.surfaces.watch.beat import Beat
 from processor.surfaces.watch.picture import Picture
 
@@ -30,7 +31,9 @@ class Scraped:
         self.settings: Settings = settings_from(sections)
         self.now = 1_000.0
         self.picture = Picture(self.settings, monotonic=lambda: self.now)
-        self.exposition = Exposition(self.settings, self.picture.instances, stream, monotonic=lambda: self.now)
+        self.exposition = Exposition(
+            self.settings, self.picture.instances, stream or StreamCounts(), monotonic=lambda: self.now
+        )
         self.picture.listeners.append(self.exposition)
         self._sequence = 0
 

@@ -10,9 +10,9 @@ import pytest
 
 from processor.config import APPLICATION_VERSION
 from processor.surfaces.folds import partition_fold
-from processor.surfaces.http.stream_subscriber import StreamCounts
 from processor.surfaces.prometheus import ALL, names
 from processor.surfaces.prometheus.adding_up import LABELLED, PLAIN
+from processor.surfaces.stream_counts import StreamCounts
 from processor.surfaces.watch.beat import PartitionBeat
 from schemas.errors import ERROR_CODES
 from tests.unit.loop.play import CALM, NOVEL
