@@ -53,6 +53,11 @@ class ApacheKafka:
             for partition in member.partitions
         }
 
+    async def take_out(self, settings: Settings, instances: Sequence[str]) -> Mapping[str, bool]:
+        from processor.backends.kafka import members
+
+        return await members.take_out(settings, instances)
+
     @asynccontextmanager
     async def topics(self, settings: Settings) -> AsyncIterator[TopicAdmin]:
         from processor.backends.kafka import admin

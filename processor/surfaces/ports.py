@@ -150,6 +150,9 @@ class Kafka(Protocol):
     async def owners(self, settings: Settings) -> Mapping[int, GroupMember]:
         """Who in the group has which partition now."""
 
+    async def take_out(self, settings: Settings, instances: Sequence[str]) -> Mapping[str, bool]:
+        """Let static members leave the group for good; false for whoever is none."""
+
     def topics(self, settings: Settings) -> AbstractAsyncContextManager[TopicAdmin]: ...
 
     def producer(self, settings: Settings) -> AbstractAsyncContextManager[Producer]: ...

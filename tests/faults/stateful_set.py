@@ -23,7 +23,19 @@ class StatefulSet:
         """Start what is missing, all at once, and wait until everything is worked on."""
         for ordinal in range(len(self.pods), count):
             self.pods.append(await self._scenario.start(pod_name(ordinal)))
+        await self.working()
+
+    async def working(self) -> None:
+        """Wait until these pods, and nobody else, work on everything."""
         await self._scenario.working(*self.pods)
+
+    async def moving(self) -> None:
+        """Wait until each partition has gone on under its present owner; there must be load."""
+        await self._scenario.until("all moving", lambda: all(moving_s(pod) is not None for pod in self.pods))
+
+    def moving_s(self) -> float:
+        """When that was."""
+        return max(moving_s(pod) or 0.0 for pod in self.pods)
 
     async def take_away(self) -> Instance:
         """End the pod with the highest ordinal for good; it does not tell the group."""
@@ -41,13 +53,10 @@ class StatefulSet:
             before = self.pods[ordinal]
             await self._end(before)
             after = self.pods[ordinal] = await self._scenario.start(pod_name(ordinal), version=version)
-            await self._scenario.working(*self.pods)
-            await self._moving(after)
+            await self.working()
+            await self.moving()
             restarted.append((before, after))
         return restarted
-
-    async def _moving(self, pod: Instance) -> None:
-        await self._scenario.until(f"commits of {pod.name}", lambda: moving_s(pod) is not None)
 
     async def _end(self, pod: Instance) -> None:
         pod.signal(signal.SIGTERM)

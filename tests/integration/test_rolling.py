@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from processor.backends.embedded import EmbeddedKafka
+from processor.backends.kafka.members import take_out
 from processor.config import APPLICATION_VERSION
 from schemas.progress import PROGRESS_KEY, decode_progress
 from schemas.state_records import EraRecord, Kind, decode_state
 from tests.faults.instance import Instance
 from tests.faults.stage import Stage, stage
-from tests.faults.stateful_set import StatefulSet, moving_s, pauses_s
+from tests.faults.stateful_set import StatefulSet, moving_s, pauses_s, pod_name
+from tests.kafka.locked import as_party
 from tests.oracle.verdict import committed_logs, compare, folded, group_offsets
 
 RATE = 300.0
@@ -54,29 +56,94 @@ async def test_a_rolling_upgrade_continues_what_the_older_version_wrote(kafka: E
         scenario.expect(not found, "\n".join(map(str, found)))
 
 
+async def test_scaling_up_and_down_under_load_leaves_no_trace(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """1, 3, 2: what stays is not restored, and whoever is said to leave for good is not waited for."""
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=603, partitions=6, settings=STATIC) as scenario:
+        pods = StatefulSet(scenario)
+        await pods.scale_up(1)
+        scenario.load.begin(RATE)
+        [first] = pods.pods
+        await first.line("committed", lambda line: bool(line["records"]))
+
+        before = first.journal[-1]
+        await pods.scale_up(PODS)
+        await pods.moving()
+        tell_pauses(scenario, "from 1 to 3 pods", before["at_s"], pods)
+        restored = [line for line in first.lines("restoring") if line["at_s"] > before["at_s"]]
+        scenario.expect(not restored, f"{first.name} restored what it had: {restored}")
+
+        gone = await pods.take_away()
+        settings = await as_party(scenario.settings, "processor")
+        taken_out = await take_out(settings, [pod_name(2), pod_name(7)])
+        await pods.working()
+        await pods.moving()
+        tell_pauses(scenario, "from 3 to 2 pods", stopped_s(gone), pods)
+        scenario.expect(taken_out == {pod_name(2): True, pod_name(7): False}, f"{taken_out}")
+        alone_s = pods.moving_s() - stopped_s(gone)
+        scenario.expect(alone_s < SESSION_TIMEOUT_MS / 1000, f"{gone.name} was waited for: {alone_s:g} s")
+        await scenario.proven()
+
+
+async def test_an_instance_that_is_said_to_leave_and_runs_joins_again(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=604, settings=STATIC) as scenario:
+        pods = StatefulSet(scenario)
+        await pods.scale_up(2)
+        scenario.load.begin(RATE)
+        await pods.moving()
+        seen = [len(pod.journal) for pod in pods.pods]
+
+        assert await take_out(await as_party(scenario.settings, "processor"), [pod_name(1)]) == {pod_name(1): True}
+
+        for pod, since in zip(pods.pods, seen, strict=True):
+            await pod.line("assigned", after=since)
+        await pods.working()
+        await scenario.proven()
+
+
+async def test_a_static_member_that_does_not_come_back_is_missed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """Nobody says that it left for good: its partitions wait for the session time-out, then they are taken over."""
+    static = {"engine.static_membership": True}
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=605, settings=static) as scenario:
+        pods = StatefulSet(scenario)
+        await pods.scale_up(2)
+        scenario.load.begin(RATE)
+        await pods.moving()
+
+        gone = await pods.take_away()
+
+        await pods.working()
+        await pods.moving()
+        tell_pauses(scenario, "from 2 to 1 pods, unsaid", stopped_s(gone), pods)
+        await scenario.proven()
+
+
 async def roll(scenario: Stage, version: str | None = None) -> None:
     """Three pods under load, restarted in turn; whoever is not restarted does nothing but commit."""
     pods = StatefulSet(scenario)
     await pods.scale_up(PODS)
     scenario.load.begin(RATE)
-    for pod in pods.pods:
-        await pod.line("committed", lambda line: bool(line["records"]))
+    await pods.moving()
     seen = {pod.name: len(pod.journal) for pod in pods.pods}
 
     restarts = await pods.roll(version)
 
     for before, after in restarts:
         [given], [had] = after.lines("assigned"), before.lines("assigned")[-1:]
-        own = given["partitions"]
-        scenario.expect((given["generation"], own) == (had["generation"], had["partitions"]), f"{had} became {given}")
-        moved = [line for line in before.journal[seen[before.name] :] if line["what"] in REBALANCE]
-        scenario.expect(not moved, f"{before.name} was disturbed before its own restart: {moved}")
-        disturbed = [line for line in after.journal if line["what"] in REBALANCE]
-        scenario.expect([line["what"] for line in disturbed].count("assigned") == 1, f"{after.name}: {disturbed}")
+        same = (given["generation"], given["partitions"]) == (had["generation"], had["partitions"])
+        scenario.expect(same, f"{had} became {given}")
+        disturbed = [line for line in before.journal[seen.get(before.name, 0) :] if line["what"] in REBALANCE]
+        scenario.expect(not disturbed, f"{before.name} was disturbed before its own restart: {disturbed}")
         paused_s = pauses_s(scenario.instances, stopped_s(before), moving_s(after) or 0.0)
-        print(f"{after.name} restarted, pauses in s:", {partition: round(s, 2) for partition, s in paused_s.items()})
-        longest_s = max(paused_s[partition] for partition in own)
+        told = {partition: round(seconds, 2) for partition, seconds in paused_s.items()}
+        print(f"restart of {after.name} with {given['partitions']}: pauses in s {told}")
+        longest_s = max(paused_s[partition] for partition in given["partitions"])
         scenario.expect(longest_s < SESSION_TIMEOUT_MS / 1000, f"paused {longest_s:g} s, as if it had been missed")
+
+
+def tell_pauses(scenario: Stage, what: str, since_s: float, pods: StatefulSet) -> None:
+    """Shown where a test fails."""
+    paused_s = pauses_s(scenario.instances, since_s, pods.moving_s())
+    print(f"{what}: pauses in s", {partition: round(seconds, 2) for partition, seconds in paused_s.items()})
 
 
 def stopped_s(instance: Instance) -> float:

@@ -1,8 +1,9 @@
-"""Who is in the consumer group, and who has which partition, as the group's coordinator tells it."""
+"""Who is in the consumer group, and who has which partition, as the group's coordinator tells it; and who is not."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
@@ -20,9 +21,11 @@ from processor.backends.kafka.connection import (
     retries,
 )
 from processor.backends.kafka.group import Told, owned_by
+from processor.backends.kafka.protocol import LeaveForOthers
 from processor.config import Settings
 from processor.errors import InDoubt, Refused
 
+UNKNOWN_MEMBER = 25
 MEMBERLESS = frozenset({"Empty", "Dead"})
 
 
@@ -68,3 +71,30 @@ async def present(settings: Settings) -> list[Member]:
     """Whoever is in the group, over a connection of its own; raises `Unreachable` and `Refused`."""
     async with connected(settings, "owners") as connection:
         return await group_members(connection, settings.engine.application_id, settings.topics.state)
+
+
+async def take_out(settings: Settings, instances: Sequence[str]) -> dict[str, bool]:
+    """Let static members leave the group for good (KIP-345); false for whoever is no static member of it.
+
+    Their partitions go to the others at once, not after the session time-out.  One that runs joins again, and what it
+    had in flight is refused with its old member id.  Raises `Unreachable` and `Refused`.
+    """
+    group = settings.engine.application_id
+    async with connected(settings, "leave") as connection:
+        async for _ in retries():
+            try:
+                node = await connection.coordinator("group", group)
+                reply = await connection.send(node, LeaveForOthers(group, instances), coordination=True)
+            except (NotSent, InDoubt):
+                # Repeated, the first one may have done it: then they are not there, which is what was wanted.
+                await connection.refresh()
+                continue
+            codes = {instance: code for _, instance, code in reply.members}
+            failed = ({reply.error_code} | set(codes.values())) - {0, UNKNOWN_MEMBER}
+            if not failed:
+                return {instance: codes.get(instance) == 0 for instance in instances}
+            if failed & UNAUTHORIZED:
+                raise missing_acl(connection.kafka, "Read", f"group {group}")
+            if not failed <= COORDINATOR_MOVED | TRY_AGAIN:
+                raise Refused(f"group {group}: {', '.join(map(error_name, sorted(failed)))}")
+    raise AssertionError("retries() does not end")

@@ -252,3 +252,44 @@ class SetTopicConfigs(Request[IncrementalAlterConfigsRequestV0]):
     def build(self, request_struct_class: type[IncrementalAlterConfigsRequestV0]) -> IncrementalAlterConfigsRequestV0:
         """The request in the one version there is."""
         return request_struct_class(self._resources, False)
+
+
+class LeaveGroupResponseV3(Response):
+    """One result per member."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        (
+            "members",
+            Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")), ("error_code", Int16)),
+        ),
+    )
+
+
+class LeaveGroupRequestV3(RequestStruct):
+    """KIP-345: whoever may read the group takes static members out of it, by their names."""
+
+    API_KEY = 13
+    API_VERSION = 3
+    RESPONSE_TYPE = LeaveGroupResponseV3
+    SCHEMA = Schema(
+        ("group_id", String("utf-8")),
+        ("members", Array(("member_id", String("utf-8")), ("group_instance_id", String("utf-8")))),
+    )
+
+
+class LeaveForOthers(Request[LeaveGroupRequestV3]):
+    """Take static members out of a group, under whichever member id they are there."""
+
+    API_KEY = 13
+
+    def __init__(self, group: str, instances: Sequence[str]) -> None:
+        self._group = group
+        self._members = [("", instance) for instance in instances]
+
+    def build(self, request_struct_class: type[LeaveGroupRequestV3]) -> LeaveGroupRequestV3:
+        """The request in the one version there is."""
+        return request_struct_class(self._group, self._members)

@@ -11,6 +11,9 @@ import pytest
 from processor.backends.kafka.protocol import (
     FencedTxnOffsetCommit,
     IncrementalAlterConfigsRequestV0,
+    LeaveForOthers,
+    LeaveGroupRequestV3,
+    LeaveGroupResponseV3,
     SetTopicConfigs,
     TxnOffsetCommitRequestV3,
     TxnOffsetCommitResponseV3,
@@ -96,3 +99,11 @@ def test_setting_topics_names_each_setting_and_leaves_the_others() -> None:
         + text("compact")
         + b"\x00"
     )
+
+
+def test_whoever_leaves_for_others_names_them_without_a_member_id() -> None:
+    data = bytes(LeaveForOthers("app", ["pod-2"]).build(LeaveGroupRequestV3).encode())
+    assert data == b"\x00\x03app" + struct.pack(">i", 1) + b"\x00\x00" + b"\x00\x05pod-2"
+    answer = struct.pack(">ihi", 0, 0, 1) + b"\x00\x00" + b"\x00\x05pod-2" + struct.pack(">h", 25)
+    reply: Any = LeaveGroupResponseV3.decode(io.BytesIO(answer))
+    assert (reply.error_code, reply.members) == (0, [("", "pod-2", 25)])
