@@ -6,7 +6,7 @@ Nothing here knows a client: a backend observes a cluster as `ObservedCluster` a
 from topology.acls import DEFAULT_PRINCIPALS, PARTIES, PARTY_MEANING, Acl, Party, acl_commands, acls, acls_markdown
 from topology.dataflow import Edge, Node, Topology, declare
 from topology.describe import plan_text, topology_markdown, topology_mermaid, topology_text
-from topology.partitioning import murmur2, partition_of_key
+from topology.partitioning import murmur2, partition_of_key, partition_of_session
 from topology.plan import AlterSetting, CreateTopic, ObservedCluster, ObservedTopic, Plan, Refusal, plan
 from topology.topics import Requirement, Role, Topic, TopicNames, TopologyError
 
@@ -36,6 +36,7 @@ __all__ = [
     "declare",
     "murmur2",
     "partition_of_key",
+    "partition_of_session",
     "plan",
     "plan_text",
     "topology_markdown",

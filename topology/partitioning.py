@@ -1,7 +1,7 @@
 """Which partition a key belongs to: Kafka's Java default, so that every producer agrees.
 
 The processor itself never asks: what it writes for a record goes to the record's own partition number.
-Producers of input do.
+Producers of input do, and whoever looks for a session.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ _SEED = 0x9747B28C
 def partition_of_key(key: bytes, partitions: int) -> int:
     """The partition (from 0) of a keyed record among `partitions`."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def partition_of_session(session_id: str, partitions: int) -> int:
+    """Where a session belongs if its producer partitions like Kafka's Java client."""
+    return partition_of_key(session_id.encode("utf-8", "surrogatepass"), partitions)
 
 
 def murmur2(data: bytes) -> int:

@@ -15,10 +15,11 @@ from processor.errors import Refused
 from processor.surfaces.ports import Kafka
 from processor.surfaces.thread import beside
 from processor.surfaces.watch.beat import SessionAnswer
-from processor.surfaces.watch.link import ANSWER_S, BEAT_S, Workers, partition_of, send_beats
+from processor.surfaces.watch.link import ANSWER_S, BEAT_S, Workers, send_beats
 from processor.surfaces.watch.picture import Picture
 from processor.surfaces.watch.session_view import look_up
 from processor.surfaces.watch.watch import Watch
+from topology import partition_of_session
 
 THREAD = "window"
 LISTENING_S = 30.0  # to import a web server and to listen, on a busy machine
@@ -36,7 +37,7 @@ class OwnSessions:
 
     async def look_up(self, session_id: str) -> SessionAnswer:
         """In the engine's event loop, which may be busy or gone."""
-        partition = partition_of(self._settings, session_id)
+        partition = partition_of_session(session_id, self._settings.topics.partitions)
         looking = look_up(self._watch, session_id, partition)
         try:
             answer = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(looking, self._loop))

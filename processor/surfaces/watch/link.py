@@ -20,7 +20,7 @@ from processor.config import Settings
 from processor.surfaces.watch.beat import Beat, SessionAnswer
 from processor.surfaces.watch.picture import Picture
 from processor.surfaces.watch.watch import Watch
-from topology.partitioning import partition_of_key
+from topology import partition_of_session
 
 BEAT_S = 0.1
 ANSWER_S = 2.5
@@ -54,11 +54,6 @@ class Answered(Struct, tag="answer"):
 
 _told = msgspec.msgpack.Decoder(Told | Answered)
 _asked = msgspec.msgpack.Decoder(Question)
-
-
-def partition_of(settings: Settings, session_id: str) -> int:
-    """Where a session belongs if its producer partitions like Kafka's Java client."""
-    return partition_of_key(session_id.encode("utf-8", "surrogatepass"), settings.topics.partitions)
 
 
 async def send_beats(watch: Watch, path: Path, ask: Ask, stop: asyncio.Event) -> None:
@@ -172,7 +167,7 @@ class Workers:
 
     async def look_up(self, session_id: str) -> SessionAnswer:
         """From the worker whose partition it should be in, else from whichever has it."""
-        partition = partition_of(self._settings, session_id)
+        partition = partition_of_session(session_id, self._settings.topics.partitions)
         likely = [
             name
             for name, known in self._picture.instances.items()

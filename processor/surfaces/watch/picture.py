@@ -34,7 +34,7 @@ from processor.surfaces.watch.recent import Recent, Sampled
 from processor.surfaces.watch.seen import Happening, Listener, SeenMetric, rfc3339, seen_metric, session_of
 from processor.surfaces.watch.watch import add
 from schemas.metrics import Metric
-from topology.partitioning import partition_of_key
+from topology import partition_of_session
 
 MAX_SESSIONS = 20_000  # remembered with their last metric
 MAX_EXPLORING = 2_000
@@ -243,7 +243,7 @@ class Picture:
             self._exploring = {
                 session: exploring
                 for session, exploring in self._exploring.items()
-                if partition_of_key(session.encode("utf-8", "surrogatepass"), count) in assigned
+                if partition_of_session(session, count) in assigned
             }
         self._assigned = assigned
 

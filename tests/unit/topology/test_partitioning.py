@@ -7,7 +7,7 @@ from aiokafka.partitioner import murmur2 as client_murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topology import murmur2, partition_of_key
+from topology import murmur2, partition_of_key, partition_of_session
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,8 @@ def test_hashes_are_those_of_the_java_client(key: bytes, java_hash: int) -> None
 def test_every_key_goes_where_the_python_client_sends_it(key: bytes, partitions: int) -> None:
     assert murmur2(key) == client_murmur2(key) & 0xFFFFFFFF
     assert 0 <= partition_of_key(key, partitions) < partitions
+
+
+def test_a_session_is_where_its_key_is() -> None:
+    assert partition_of_session("a-little-bit-löng", 997) == partition_of_key("a-little-bit-löng".encode(), 997)
+    assert partition_of_session("half \ud83d", 997) == partition_of_key(b"half \xed\xa0\xbd", 997)  # as JSON can say it

@@ -12,11 +12,16 @@ import pytest
 from processor.config import Settings
 from processor.engine.observer import Committed
 from processor.surfaces.watch.beat import SessionAnswer
-from processor.surfaces.watch.link import Ask, Workers, partition_of, send_beats
+from processor.surfaces.watch.link import Ask, Workers, send_beats
 from processor.surfaces.watch.picture import Picture
 from processor.surfaces.watch.watch import Watch
+from topology import partition_of_session
 
 SETTINGS = Settings()
+
+
+def home_of(session_id: str) -> int:
+    return partition_of_session(session_id, SETTINGS.topics.partitions)
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -73,7 +78,7 @@ async def test_the_supervisor_hears_every_worker_and_when_one_goes(tmp_path: Pat
 
 
 async def test_a_session_is_asked_for_where_its_partition_is_else_everywhere(tmp_path: Path) -> None:
-    home = partition_of(SETTINGS, "s")
+    home = home_of("s")
     asked: list[str] = []
 
     async def owner(session_id: str) -> SessionAnswer:
@@ -91,11 +96,11 @@ async def test_a_session_is_asked_for_where_its_partition_is_else_everywhere(tmp
 
 
 async def test_a_session_that_nobody_has_is_nobodys_where_its_partition_is_here_else_elsewhere(tmp_path: Path) -> None:
-    home = partition_of(SETTINGS, "s")
+    home = home_of("s")
     async with connected(tmp_path / "s", {watch("a", home): having()}) as (_, source):
         assert await source.look_up("s") == SessionAnswer()
-        away = next(name for name in "tuvwxyz" if partition_of(SETTINGS, name) != home)
-        assert await source.look_up(away) == SessionAnswer(elsewhere=True, partition=partition_of(SETTINGS, away))
+        away = next(name for name in "tuvwxyz" if home_of(name) != home)
+        assert await source.look_up(away) == SessionAnswer(elsewhere=True, partition=home_of(away))
 
 
 async def test_a_worker_that_does_not_answer_makes_the_session_unavailable(
@@ -107,7 +112,7 @@ async def test_a_worker_that_does_not_answer_makes_the_session_unavailable(
         await asyncio.Event().wait()
         raise AssertionError
 
-    home = partition_of(SETTINGS, "s")
+    home = home_of("s")
     async with connected(tmp_path / "s", {watch("a", home): never}) as (_, source):
         assert (await source.look_up("s")).unavailable == "a does not answer"
 
@@ -127,7 +132,7 @@ async def test_a_session_that_cannot_be_looked_up_is_unavailable_and_the_worker_
     async def broken(_: str) -> SessionAnswer:
         raise ValueError("of somebody's code")
 
-    async with connected(tmp_path / "s", {watch("a", partition_of(SETTINGS, "s")): broken}) as (picture, source):
+    async with connected(tmp_path / "s", {watch("a", home_of("s")): broken}) as (picture, source):
         assert "ValueError" in ((await source.look_up("s")).unavailable or "")
         before = picture.instances["a"].beat.sequence
         await until(lambda: picture.instances["a"].beat.sequence > before)
