@@ -1,7 +1,7 @@
 """The engine's own records in the changelog: progress and barrier.
 
-Keys begin with a NUL byte; every other first byte belongs to the fold.  The format is private and versioned:
-fields are only added, with defaults, and a reader refuses a format newer than its own.
+Keys begin with a NUL byte; every other first byte belongs to the fold.  The format is private and versioned, by the
+same rule as the fold's records (`schemas.state_records`), with a number of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ RESET_PREFIX = b"\x00reset"
 FORMAT = 1
 
 
-class Progress(Struct, frozen=True, array_like=True):
+class Progress(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a partition stands: written in the same transaction as everything it speaks of.
 
     ``next_offset``: the next input offset to read.  ``anchor_offset`` and ``anchor_hash`` name the last consumed
@@ -39,7 +39,7 @@ class Barrier(Struct, frozen=True, array_like=True):
     generation: int
 
 
-class Reset(Struct, frozen=True, array_like=True):
+class Reset(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An operator's word that moved the progress from ``previous_offset`` to ``next_offset``; all of them are kept.
 
     What lies between was skipped, or (where the next one is the lower) was given out a second time.
@@ -71,12 +71,9 @@ def decode_progress(value: bytes) -> Progress:
     try:
         progress = _progress_decoder.decode(value)
     except msgspec.DecodeError as error:
-        raise ValueError(f"not a progress record: {error}") from None
+        raise ValueError(_newer(value) or f"not a progress record: {error}") from None
     if progress.format > FORMAT:
-        raise ValueError(
-            f"written in format {progress.format} by version {progress.application_version}, "
-            f"this version reads up to {FORMAT}"
-        )
+        raise ValueError(_newer(value))
     return progress
 
 
@@ -95,7 +92,19 @@ def decode_reset(value: bytes) -> Reset:
     try:
         reset = _reset_decoder.decode(value)
     except msgspec.DecodeError as error:
-        raise ValueError(f"not a reset: {error}") from None
+        raise ValueError(_newer(value) or f"not a reset: {error}") from None
     if reset.format > FORMAT:
-        raise ValueError(f"a reset in format {reset.format}, this version reads up to {FORMAT}")
+        raise ValueError(_newer(value))
     return reset
+
+
+def _newer(value: bytes) -> str | None:
+    """Who wrote this, where it is a record of a newer format: of that only the first two fields are known."""
+    try:
+        fields = msgspec.msgpack.decode(value)
+    except ValueError:
+        return None
+    match fields:
+        case [int(found), str(version), *_] if found > FORMAT:
+            return f"written in format {found} by version {version}, this version reads up to {FORMAT}"
+    return None

@@ -5,8 +5,10 @@ explorations, its quality model, and blocks of ring buffers, each written once w
 byte, for blocks a slot, and the session id; keys beginning with NUL belong to the engine.  An era says under which
 behaviour the input from its first offset on was processed; its key holds that offset, so that compaction keeps all.
 
-Every record is a MessagePack array that begins with its format. Fields are only added, with defaults; a reader
-refuses a newer format. Arrays of floats are little-endian IEEE doubles.
+Every record is a MessagePack array that begins with its format. Fields are only added, with defaults, and `FORMAT` is
+raised with whatever the version before would not understand: a field, a kind of key, a meaning. A reader refuses a
+newer format; and more fields than it knows under a format that it knows, because it would drop what they say and write
+the rest back as if it were all. Arrays of floats are little-endian IEEE doubles.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class StateKey(NamedTuple):
     slot: int
 
 
-class SessionRecord(Struct, frozen=True, array_like=True, gc=False):
+class SessionRecord(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The core of a session. `mode` and `group` are positions in the loop's lists (group -1: none).
 
     `point_capacity` is the size of the ring of points when this was written; `open_points` holds the pairs
@@ -75,7 +77,7 @@ class SessionRecord(Struct, frozen=True, array_like=True, gc=False):
     open_stamps: list[str | None] = []
 
 
-class ExplorationRecord(Struct, frozen=True, array_like=True, gc=False):
+class ExplorationRecord(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """The running or the last exploration of a session."""
 
     injection_id: str
@@ -92,7 +94,7 @@ class ExplorationRecord(Struct, frozen=True, array_like=True, gc=False):
     creative_gain: float | None
 
 
-class LedgerRecord(Struct, frozen=True, array_like=True, gc=False):
+class LedgerRecord(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What a session's explorations came to."""
 
     format: int
@@ -106,7 +108,7 @@ class LedgerRecord(Struct, frozen=True, array_like=True, gc=False):
     exploration: ExplorationRecord | None
 
 
-class ModelRecord(Struct, frozen=True, array_like=True, gc=False):
+class ModelRecord(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """A quality model without the sealed blocks of its samples."""
 
     format: int
@@ -119,7 +121,7 @@ class ModelRecord(Struct, frozen=True, array_like=True, gc=False):
     open_samples: bytes
 
 
-class BlockRecord(Struct, frozen=True, array_like=True, gc=False):
+class BlockRecord(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One full block of a ring; `number` counts blocks from 0 over the ring's life, so that a stale slot shows."""
 
     format: int
@@ -128,7 +130,7 @@ class BlockRecord(Struct, frozen=True, array_like=True, gc=False):
     stamps: list[str | None] = []
 
 
-class EraRecord(Struct, frozen=True, array_like=True):
+class EraRecord(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Which behaviour shaped the records from one input offset on, until the next era's.
 
     ``settings`` is the JSON text that the fingerprint counts (`processor.config.behaviour_text`), ``pretrain_digest``
@@ -144,7 +146,7 @@ class EraRecord(Struct, frozen=True, array_like=True):
     initial: bool = False
 
 
-class Marks(Struct, frozen=True, array_like=True):
+class Marks(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The fold's part of the progress record: stream time, and the fingerprint of the last records' era."""
 
     format: int

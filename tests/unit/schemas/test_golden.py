@@ -21,7 +21,7 @@ from tests.golden.samples import RECORDS, STATE_RECORDS, golden_files
 
 FOLDER = Path(tests.golden.__file__).parent
 VERSIONS = sorted(
-    (path.name for path in FOLDER.iterdir() if path.is_dir() and not path.name.startswith("_")),
+    (path.name for path in FOLDER.iterdir() if path.name[0].isdigit()),
     key=lambda version: [int(part) for part in version.split(".")],
 )
 RECORD_FILES = sorted(

@@ -1,0 +1,126 @@
+"""What earlier versions wrote on a real Kafka, restored from every one of their commits and gone on from.
+
+An application is kept whole (`tests.golden`): so what this version makes of an old state can be compared with what the
+old version itself made of the same input, and with what this version makes of it from the first record on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from processor.config import Settings, load_settings
+from processor.engine.task import Task
+from processor.loop.changelog import MODES
+from processor.loop.partition import PartitionFold
+from schemas.progress import BARRIER_KEY, PROGRESS_KEY, RESET_PREFIX
+from schemas.state_records import Kind, LedgerRecord, SessionRecord, decode_state
+from tests.golden.kept import Application, kept_applications, read_application
+from tests.oracle import LoggedRecord
+from tests.oracle.replay import Expected, Output, replay
+from tests.oracle.verdict import folded
+
+pytestmark = pytest.mark.parametrize(
+    "file", kept_applications(), ids=lambda file: f"{file.parent.name}/{file.name.split('.')[0]}"
+)
+
+application = cache(read_application)
+OUTPUTS = ("actions", "metrics", "dead_letters")
+# What says who wrote a state, and is not the state.
+BY_VERSION = (Kind.ERA.value, PROGRESS_KEY, RESET_PREFIX, BARRIER_KEY)
+
+
+def settings_of(kept: Application) -> Settings:
+    return load_settings(None, {}, {"topics.partitions": kept.partitions, **kept.settings})
+
+
+def consumed(kept: Application, partition: int) -> list[LoggedRecord]:
+    start, end = kept.skipped.get(partition, (0, 0))
+    return [record for record in kept.topics["state"][partition] if not start <= record.offset < end]
+
+
+def state_alone(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {key: value for key, value in records.items() if not key.startswith(BY_VERSION)}
+
+
+def outputs_of(kept: Application, partition: int, after: int = 0) -> dict[str, list[Output]]:
+    """Committed for input from an offset on."""
+    made = {role: [Output(*record[2:]) for record in kept.topics[role][partition]] for role in OUTPUTS}
+    return {role: [output for output in made[role] if source_offset(output) >= after] for role in OUTPUTS}
+
+
+def made_by(expected: Expected) -> dict[str, list[Output]]:
+    return {role: getattr(expected, role) for role in OUTPUTS}
+
+
+def source_offset(output: Output) -> int:
+    return int(dict(output.headers)["source.offset"])
+
+
+def test_this_version_makes_of_the_input_what_was_committed(file: Path) -> None:
+    kept = application(file)
+    for partition in range(kept.partitions):
+        expected = replay(settings_of(kept), {partition: consumed(kept, partition)})[partition]
+        assert made_by(expected) == outputs_of(kept, partition)
+        assert state_alone(expected.state) == state_alone(folded(kept.topics["changelog"][partition]))
+
+
+def test_every_commit_is_restored_and_gone_on_from(file: Path) -> None:
+    """From each progress record there ever was: the rest of the input gives the rest of the output, and the state."""
+    kept = application(file)
+    commits = 0
+    for partition in range(kept.partitions):
+        log = kept.topics["changelog"][partition]
+        for index, record in enumerate(log):
+            if record.key == PROGRESS_KEY:
+                commits += 1
+                goes_on(kept, partition, log[: index + 1])
+    assert commits >= 5
+
+
+def goes_on(kept: Application, partition: int, log: list[LoggedRecord]) -> None:
+    settings = settings_of(kept)
+    task = Task(partition, lambda number: PartitionFold(settings, "tori.state", number), kept.partitions, "now")
+    task.begin_restore()
+    stored = {}
+    for record in log:
+        assert record.key is not None
+        task.restore(record.key, record.value)
+        stored[record.key] = record.value
+    following = task.end_restore(log[-1].offset + 1, "changelog").next_offset
+    made = Expected()
+    task.fold.process([record for record in consumed(kept, partition) if record.offset >= following], made)
+    assert made_by(made) == outputs_of(kept, partition, following)
+    stored.update(task.fold.changes())
+    left = {key: value for key, value in stored.items() if value is not None}
+    assert state_alone(left) == state_alone(folded(kept.topics["changelog"][partition]))
+
+
+def test_every_mode_and_every_kind_of_record_is_in_it(file: Path) -> None:
+    kept = application(file)
+    logs = kept.topics["changelog"].values()
+    states = [folded(log) for log in logs]
+    kinds = {key[:1] for state in states for key in state}
+    shared = kept.settings.get("quality.scope") == "shared"
+    models = {Kind.SHARED_MODEL, Kind.SHARED_SAMPLES} if shared else {Kind.MODEL, Kind.SAMPLES}
+    assert kinds >= {Kind.SESSION, Kind.LEDGER, Kind.POINTS, *models}
+    cores = [
+        decode_state(value, SessionRecord)
+        for state in states
+        for key, value in state.items()
+        if key[:1] == Kind.SESSION.value
+    ]
+    assert {MODES[core.mode] for core in cores} == set(MODES)
+    assert ({core.group for core in cores} == {0, 1}) == shared
+    buried = {record.key[:1] for log in logs for record in log if record.value is None and record.key}
+    assert buried >= {Kind.SESSION, Kind.LEDGER, Kind.POINTS}
+    ledgers = [
+        decode_state(v, LedgerRecord) for state in states for k, v in state.items() if k[:1] == Kind.LEDGER.value
+    ]
+    assert any(ledger.exploration for ledger in ledgers)
+    if file.parent.name != "0.1.0-without-eras":
+        assert sum(key[:1] == Kind.ERA.value for state in states for key in state) == 2 * kept.partitions
+        assert sum(key.startswith(RESET_PREFIX) for state in states for key in state) == len(kept.skipped) == 1
