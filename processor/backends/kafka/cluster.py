@@ -126,7 +126,8 @@ class KafkaCluster:
         """From the beginning until the position is past the barrier, however long that takes.
 
         Raises `Refused` where the beginning is gone: compaction leaves it where it was, so somebody cut the log, and
-        the sessions that were quiet since are missing though the progress record may be there.
+        the sessions that were quiet since are missing though the progress record may be there.  A refusal by ``each``
+        gets the record's offset.
         """
         topic = self._topics.changelog
         arrived = asyncio.Event()
@@ -145,7 +146,10 @@ class KafkaCluster:
                 taken = reader.take(5_000)
                 for _, records, behind in taken:
                     for record in records:
-                        each(record.key, record.value)
+                        try:
+                            each(record.key, record.value)
+                        except Refused as refused:
+                            raise Refused(f"{topic}-{partition} offset {record.offset}: {refused}") from None
                     if behind > barrier:
                         return True
                 if taken:
