@@ -19,6 +19,7 @@ from processor.surfaces.cli import main as command_line
 from processor.surfaces.ports import (
     Bounds,
     Broker,
+    ChangelogAdmin,
     Chunk,
     FetchProgress,
     GroupMember,
@@ -28,6 +29,8 @@ from processor.surfaces.ports import (
     Producer,
     ProgressAdmin,
     Reader,
+    RebuiltState,
+    Standing,
     TopicAdmin,
 )
 from topology import ObservedCluster, Plan
@@ -132,6 +135,29 @@ class ApacheKafka:
 
                 async def move(self, moves: Sequence[Move]) -> None:
                     await stored.move({partition: (previous, following) for partition, previous, following in moves})
+
+            yield Admin()
+
+    @asynccontextmanager
+    async def changelogs(self, settings: Settings) -> AsyncIterator[ChangelogAdmin]:
+        from processor.backends.kafka import LostChangelogs, NewState
+
+        async with LostChangelogs(settings) as lost:
+
+            class Admin:
+                async def members(self) -> Sequence[str]:
+                    return await lost.members()
+
+                async def standing(self, partition: int) -> Standing:
+                    return Standing(partition, *await lost.standing(partition))
+
+                async def write(self, states: Sequence[RebuiltState]) -> None:
+                    await lost.write(
+                        [
+                            NewState(*standing, following, state, progress)
+                            for standing, following, state, progress in states
+                        ]
+                    )
 
             yield Admin()
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from topology.dataflow import Topology
 from topology.topics import Role
 
-Party = Literal["processor", "topics", "producer", "reader", "auditor"]
+Party = Literal["processor", "topics", "producer", "reader", "auditor", "rebuilder"]
 PARTIES: Final[tuple[Party, ...]] = get_args(Party)
 ResourceType = Literal["topic", "group", "transactional-id"]
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "AlterConfigs"]
@@ -28,6 +28,7 @@ PARTY_MEANING: Final[Mapping[Party, str]] = {
     "producer": "who writes state events and follows the actions (TORI, `creative-feedback simulate`)",
     "reader": "who reads actions, metrics and dead letters",
     "auditor": "the auditor (`creative-feedback audit`)",
+    "rebuilder": "whoever makes a lost changelog anew (`creative-feedback rebuild`)",
 }
 DEFAULT_PRINCIPALS: Final[Mapping[Party, str]] = {
     "processor": "User:creative-feedback",
@@ -35,6 +36,7 @@ DEFAULT_PRINCIPALS: Final[Mapping[Party, str]] = {
     "producer": "User:tori",
     "reader": "User:creative-feedback-reader",
     "auditor": "User:creative-feedback-auditor",
+    "rebuilder": "User:creative-feedback-rebuilder",
 }
 
 
@@ -69,6 +71,15 @@ def acls(topology: Topology, application_id: str) -> dict[Party, tuple[Acl, ...]
         Acl("group", application_id, "literal", "Read", "instances share the partitions, offsets are committed"),
         Acl("transactional-id", f"{application_id}-", "prefixed", "Write", "one transactional id per instance"),
     ]
+    rebuilder = [
+        on("state", "Read", "events are folded into state again"),
+        *(on(role, "Read", "what is rebuilt is held against it") for role in outputs),
+        on("changelog", "Read", "what is left there is looked up"),
+        on("changelog", "Write", "state that was lost is written again"),
+        *(on(role, "DescribeConfigs", "topics are checked before") for role in names),
+        Acl("group", application_id, "literal", "Read", "nobody else may be in it while state is written"),
+        Acl("transactional-id", f"{application_id}-", "prefixed", "Write", "state is written in transactions"),
+    ]
     topics = [
         *(on(role, "Create", "a missing topic is created") for role in names),
         *(on(role, "Describe", "what exists is compared") for role in names if role != "changelog"),
@@ -90,6 +101,7 @@ def acls(topology: Topology, application_id: str) -> dict[Party, tuple[Acl, ...]
             *(on(role, "Read", "committed output is compared") for role in outputs),
             on("changelog", "Read", "state, progress and the settings of the time are looked up"),
         ),
+        "rebuilder": _by_resource(rebuilder),
     }
 
 

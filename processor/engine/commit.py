@@ -151,5 +151,6 @@ def _check_log(task: Task, written: int) -> None:
     if 0 <= written < task.changelog_next:
         raise Refused(
             f"changelog of partition {task.partition} ends at offset {written}, before {task.changelog_next} where "
-            "our last commit ended: it was deleted, recreated or truncated; stop all instances and restore the topic"
+            "our last commit ended: it was deleted, recreated or truncated; stop all instances, then restore the topic "
+            "or rebuild it with `creative-feedback rebuild`"
         )

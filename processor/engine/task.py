@@ -100,7 +100,8 @@ class Task:
         if self._progress is None:
             raise Refused(
                 f"changelog {topic}-{self.partition} has no progress record: it was truncated, deleted or never "
-                "initialised; restore the topic, or run `creative-feedback topics apply` on a new one"
+                "initialised; restore the topic or rebuild it with `creative-feedback rebuild`; on a new one run "
+                "`creative-feedback topics apply`"
             )
         try:
             progress = decode_progress(self._progress)

@@ -101,6 +101,44 @@ class ProgressAdmin(Protocol):
         partition is no longer at ``previous``."""
 
 
+class Standing(NamedTuple):
+    """What is left of one partition.
+
+    ``own``: the engine's own records in its changelog by key (barriers left out); ``committed``: the input offset that
+    the group has committed, None where it has none.
+    """
+
+    partition: int
+    own: Mapping[bytes, bytes]
+    committed: int | None
+
+
+class RebuiltState(NamedTuple):
+    """What a partition's changelog shall hold: state records by key, and the progress record up to ``next_offset``.
+
+    ``standing``: what was left when this was worked out.
+    """
+
+    standing: Standing
+    next_offset: int
+    state: Mapping[bytes, bytes]
+    progress: bytes
+
+
+class ChangelogAdmin(Protocol):
+    """Looks at changelogs that lost their state, and makes them anew."""
+
+    async def members(self) -> Sequence[str]:
+        """Who is in the group now, each by client id and host."""
+
+    async def standing(self, partition: int) -> Standing:
+        """As it is now; waits for transactions that are open there."""
+
+    async def write(self, states: Sequence[RebuiltState]) -> None:
+        """All of them, or none that a processor would use; raises `Refused` while others are in the group, and where
+        a partition no longer stands as it was seen."""
+
+
 class TopicAdmin(Protocol):
     """Looks at topics and changes them."""
 
@@ -165,6 +203,8 @@ class Kafka(Protocol):
     def logs(self, settings: Settings) -> AbstractAsyncContextManager[Logs]: ...
 
     def progress(self, settings: Settings) -> AbstractAsyncContextManager[ProgressAdmin]: ...
+
+    def changelogs(self, settings: Settings) -> AbstractAsyncContextManager[ChangelogAdmin]: ...
 
     def start_broker(
         self,

@@ -8,6 +8,7 @@ async with connected(settings, "topics") as connection:          # administratio
 from processor.backends.kafka.admin import apply, check, connected, observe
 from processor.backends.kafka.clients import CommittedReader, CommittedRecord, EventProducer
 from processor.backends.kafka.logs import CommittedLogs
+from processor.backends.kafka.rebuild import LostChangelogs, NewState
 from processor.backends.kafka.reset import StoredProgress
 from processor.backends.kafka.run import run_processor
 
@@ -16,6 +17,8 @@ __all__ = [
     "CommittedReader",
     "CommittedRecord",
     "EventProducer",
+    "LostChangelogs",
+    "NewState",
     "StoredProgress",
     "apply",
     "check",

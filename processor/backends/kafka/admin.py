@@ -164,12 +164,12 @@ async def _initialise(settings: Settings, declared: Topology) -> int:
         for partition in range(declared.input.partitions):
             if not await _untouched(cluster, changelog, partition):
                 continue
-            committed = await _committed_offset(cluster.store_connection, settings, partition)
+            committed = await committed_offset(cluster.store_connection, settings, partition)
             if committed > 0:
                 raise Refused(
                     f"changelog {changelog}-{partition} is empty but group {settings.engine.application_id!r} has "
-                    f"committed offset {committed}: the changelog was lost; restore it, or use a new "
-                    "engine.application_id with new output topics"
+                    f"committed offset {committed}: the changelog was lost; rebuild it from the input with "
+                    "`creative-feedback rebuild`, restore it, or use a new engine.application_id with new output topics"
                 )
             start = await list_offset(cluster.input_connection, settings.topics.state, partition, EARLIEST)
             records = BatchList(changelog, 4096, transactional=False)
@@ -195,7 +195,8 @@ async def _untouched(cluster: KafkaCluster, changelog: str, partition: int) -> b
     return keys <= {BARRIER_KEY}
 
 
-async def _committed_offset(connection: Connection, settings: Settings, partition: int) -> int:
+async def committed_offset(connection: Connection, settings: Settings, partition: int) -> int:
+    """Of the application's group on the input partition, -1 where there is none."""
     group = settings.engine.application_id
     request = OffsetFetchRequest(group, [(settings.topics.state, [partition])])
     async for _ in retries():
@@ -215,11 +216,11 @@ async def _committed_offset(connection: Connection, settings: Settings, partitio
     raise AssertionError("retries() does not end")
 
 
-async def check(settings: Settings, declared: Topology) -> list[str]:
+async def check(settings: Settings, declared: Topology, party: Party = "processor") -> list[str]:
     """Raise `Unreachable` or `Refused` unless broker and topics are fit; returns what is a risk but works."""
     async with connected(settings, "check") as connection:
         await _check_versions(connection)
-        await _check_acls(connection, declared, settings.engine.application_id, "processor")
+        await _check_acls(connection, declared, settings.engine.application_id, party)
         steps = plan(declared, await observe(connection, declared))
         if steps.creations:
             missing = ", ".join(topic.name for topic in steps.creations)

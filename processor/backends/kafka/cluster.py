@@ -136,7 +136,8 @@ class KafkaCluster:
         if start > 0:
             raise Refused(
                 f"changelog {topic}-{partition} begins at offset {start}: it was truncated (retention or deleted "
-                "records), and state is missing; restore the topic, keep its cleanup.policy at compact"
+                "records), and state is missing; restore the topic, keep its cleanup.policy at compact; or delete it, "
+                "run `creative-feedback topics apply` to make it anew, then `creative-feedback rebuild`"
             )
         reader = Reader(self.store_connection, topic, arrived.set, lambda _, why: lost.append(why))
         try:

@@ -76,11 +76,8 @@ class Derivation:
         self.assumed |= self._era is None
         fold = era_fold(self._era, self._settings, self._partition)
         self._notes += era_notes(self._era, self.until)
-        if not self._whole and fold.shared_model is not None:
-            raise NotAuditable(
-                f"the input begins at offset {self._start}, and with quality.scope = shared every session depends on "
-                "what was before"
-            )
+        if not self._whole:
+            self._begin_late(fold)
         if self._fold is not None:
             # As a processor takes the state over that runs with other settings.
             for key, value in self.state.items():
@@ -91,19 +88,31 @@ class Derivation:
         self._decoder = EventDecoder(Limits(limits.max_event_bytes, limits.max_event_depth))
         return fold
 
+    def _begin_late(self, fold: PartitionFold) -> None:
+        """The fold begins where the partition did not."""
+        if fold.shared_model is not None:
+            raise NotAuditable(
+                f"the input begins at offset {self._start}, and with quality.scope = shared every session depends on "
+                "what was before"
+            )
+
     def process(self, records: Sequence[InputRecord], out: Outbox) -> None:
         """Records of one era."""
         fold = self.enter(records[0].offset)
         self._take_time(records[0])
         fold.process(records, out)
         self.last = records[-1]
+        self._take_changes(fold, len(records))
+        fold.tally()
+        fold.diary()
+
+    def _take_changes(self, fold: PartitionFold, _records: int) -> None:
+        """Eras are left out: what they say was taken from the log."""
         for key, value in fold.changes():
             if value is None:
                 self.state.pop(key, None)
             elif key[:1] != Kind.ERA.value:
                 self.state[key] = value
-        fold.tally()
-        fold.diary()
 
     def pass_over(self, record: InputRecord) -> None:
         """A record of a session that nothing is known of: time passes."""

@@ -22,6 +22,7 @@ from processor.surfaces.cli.broker import broker_app
 from processor.surfaces.cli.demo import demo
 from processor.surfaces.cli.exits import DEBUG_VARIABLE, EXIT_CODES, ExitCode, debugging, report
 from processor.surfaces.cli.leave import leave
+from processor.surfaces.cli.rebuild import rebuild
 from processor.surfaces.cli.replay import replay
 from processor.surfaces.cli.reset import reset
 from processor.surfaces.cli.run import run
@@ -72,7 +73,7 @@ def settings() -> None:
     print(settings_text())
 
 
-for _command in (demo, run, simulate, replay, audit, reset, leave, settings):
+for _command in (demo, run, simulate, replay, audit, reset, rebuild, leave, settings):
     cli.command()(_command)
 cli.add_typer(topics_app)
 cli.add_typer(broker_app)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, cast
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from processor.config import Settings
 from processor.errors import ConfigError, Refused
@@ -17,6 +13,7 @@ from processor.surfaces.audit import CANNOT, DIFFERENT, AuditReport, Span, Told,
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference
 from processor.surfaces.cli.options import Config, Json, Overrides, Partitions, gather_settings, partitions_of
+from processor.surfaces.cli.partition_bars import partition_bars
 from processor.surfaces.ports import Kafka
 
 
@@ -56,7 +53,7 @@ def audit(
     partitions = partitions_of(partition, settings)
     if end is not None and end <= start:
         raise ConfigError(f"--to {end}: must be greater than --from {start}")
-    with _progress() as told:
+    with partition_bars() as told:
         report = run_async(_audited(cast(Kafka, ctx.obj), settings, partitions, Span(start, end), told))
     if as_json:
         sys.stdout.buffer.write(report.to_json() + b"\n")
@@ -72,22 +69,3 @@ def audit(
 async def _audited(kafka: Kafka, settings: Settings, partitions: list[int], span: Span, told: Told) -> AuditReport:
     async with kafka.logs(settings) as logs:
         return AuditReport([await audit_partition(logs, settings, number, span, told) for number in partitions])
-
-
-@contextmanager
-def _progress() -> Iterator[Told]:
-    """A bar per partition on stderr, where that is a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _partition, _done, _total: None
-        return
-    bars: dict[int, int] = {}
-    columns = "partition {task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
-
-        def show(partition: int, done: int, total: int) -> None:
-            if partition not in bars:
-                bars[partition] = progress.add_task(str(partition))
-            progress.update(bars[partition], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield show

@@ -29,7 +29,7 @@ def test_the_processor_writes_no_input_and_changes_no_topic() -> None:
     assert {name for name, operation in operations if operation == "Write"} == {"act", "met", "dead", "log", "app-"}
 
 
-def test_only_the_processor_and_the_topics_job_write_the_changelog() -> None:
+def test_only_the_processor_the_topics_job_and_the_rebuilder_write_the_changelog() -> None:
     def parties(*operations: str) -> set[str]:
         return {
             party
@@ -37,14 +37,20 @@ def test_only_the_processor_and_the_topics_job_write_the_changelog() -> None:
             if any(acl.name == "log" and (not operations or acl.operation in operations) for acl in allowed)
         }
 
-    assert parties("Write", "Create", "AlterConfigs") == {"processor", "topics"}
-    assert parties() == {"processor", "topics", "auditor"}
+    assert parties("Write", "Create", "AlterConfigs") == {"processor", "topics", "rebuilder"}
+    assert parties() == {"processor", "topics", "auditor", "rebuilder"}
 
 
 def test_the_auditor_reads_everything_and_does_nothing_else() -> None:
     assert {(acl.resource, acl.name, acl.operation) for acl in DECLARED["auditor"]} == {
         ("topic", name, "Read") for name in ("in", "act", "met", "dead", "log")
     }
+
+
+def test_the_rebuilder_reads_all_topics_and_writes_no_output() -> None:
+    operations = {(acl.name, acl.operation) for acl in DECLARED["rebuilder"]}
+    assert {name for name, operation in operations if operation == "Read"} == {"in", "act", "met", "dead", "log", "app"}
+    assert {name for name, operation in operations if operation == "Write"} == {"log", "app-"}
 
 
 def test_transactional_ids_of_all_instances_are_allowed_and_of_no_other_application() -> None:

@@ -1,0 +1,214 @@
+"""Writing the state of partitions anew into changelogs that lost it.
+
+The states come first, in as many transactions as they need; the progress records of all partitions come last, in one.
+Until that one is committed every processor refuses these partitions (no progress record), and whoever begins again
+removes what was left over.  Each transaction is an ordinary commit of the group's only member (`sole_member`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Self
+
+from processor.backends.kafka.admin import check, committed_offset
+from processor.backends.kafka.cluster import KafkaCluster
+from processor.backends.kafka.reader import LATEST, list_offset
+from processor.backends.kafka.reset import KeptState
+from processor.backends.kafka.sole_member import JOINED_MEANWHILE, STOP_FIRST, alone, dynamic, member_names
+from processor.config import APPLICATION_VERSION, Settings, declared_topology
+from processor.engine.commit import Batch, commit
+from processor.engine.ports import Epoch, Token
+from processor.engine.task import Task
+from processor.errors import Fenced, InDoubt, Refused
+from schemas.progress import BARRIER_KEY, PROGRESS_KEY, Barrier, encode_barrier
+
+log = logging.getLogger(__name__)
+
+NAME = "rebuild"  # of the member and of its transactional id
+ENGINES_OWN = b"\x00"  # how the keys of what is not the fold's begin
+ATTEMPTS = 3
+Change = tuple[bytes, bytes | None]
+
+
+class NewState(NamedTuple):
+    """What a partition's changelog shall hold, and what it was seen to hold when that was worked out.
+
+    ``own``: the engine's records by key, barriers left out; ``committed``: the group's offset, None where it has none.
+    """
+
+    partition: int
+    own: Mapping[bytes, bytes]
+    committed: int | None
+    next_offset: int
+    state: Mapping[bytes, bytes]
+    progress: bytes
+
+
+class _Part(NamedTuple):
+    """One partition's share of a transaction."""
+
+    task: Task
+    changes: Sequence[Change]
+    position: int
+
+
+class LostChangelogs:
+    """Implements `processor.surfaces.ports.ChangelogAdmin`, in plain values."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = dynamic(settings)
+        self._cluster = KafkaCluster(self._settings, NAME)
+
+    async def __aenter__(self) -> Self:
+        await check(self._settings, declared_topology(self._settings), "rebuilder")
+        try:
+            await self._cluster.open()
+        except BaseException:
+            await self._cluster.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._cluster.close()
+
+    async def members(self) -> list[str]:
+        """Client id and host of every member of the group."""
+        return await member_names(self._cluster, self._settings)
+
+    async def standing(self, partition: int) -> tuple[dict[bytes, bytes], int | None]:
+        """The engine's own records, and the group's committed offset; changes nothing."""
+        end = await list_offset(self._cluster.store_connection, self._settings.topics.changelog, partition, LATEST)
+        held = await self._held(partition, end - 1) if end else {}
+        committed = await committed_offset(self._cluster.store_connection, self._settings, partition)
+        own = {key: value for key, value in held.items() if key.startswith(ENGINES_OWN)}
+        return own, committed if committed >= 0 else None
+
+    async def write(self, states: Sequence[NewState]) -> None:
+        """All of them, or none that a processor would use; raises `Refused`."""
+        async with alone(self._cluster, self._settings) as token:
+            writing = _Writing(self._cluster, self._settings, token)
+            await writing.begin()
+            try:
+                await self._write(states, token, writing)
+            except Fenced:
+                raise Refused(
+                    f"{JOINED_MEANWHILE}, and what was written so far is used by nobody: {STOP_FIRST}, then begin again"
+                ) from None
+            finally:
+                await writing.end()
+
+    async def _write(self, states: Sequence[NewState], token: Token, writing: _Writing) -> None:
+        tasks: dict[int, Task] = {}
+        obsolete: dict[int, list[bytes]] = {}
+        for state in states:
+            barrier = await self._cluster.barrier(state.partition, encode_barrier(Barrier(NAME, token.generation)))
+            held = await self._held(state.partition, barrier)
+            own = {key: value for key, value in held.items() if key.startswith(ENGINES_OWN)}
+            if own != state.own:
+                raise Refused(
+                    f"the changelog of partition {state.partition} was written to meanwhile, nothing was changed: look "
+                    "again with a dry run"
+                )
+            task = tasks[state.partition] = Task(
+                state.partition, KeptState, self._settings.topics.partitions, APPLICATION_VERSION
+            )
+            task.changelog_next = barrier + 1
+            obsolete[state.partition] = [key for key in held if key not in state.state and key not in own]
+        # A progress record speaks of the state beside it, which is about to change.
+        replaced: list[Change] = [(PROGRESS_KEY, None)]
+        await writing.commit(
+            [_Part(tasks[state.partition], replaced, _mirror(state)) for state in states if PROGRESS_KEY in state.own]
+        )
+        for state in states:
+            changes = _changes(state.state, obsolete[state.partition])
+            for chunk in _chunks(changes, self._settings.engine.max_batch_bytes):
+                await writing.commit([_Part(tasks[state.partition], chunk, _mirror(state))])
+        await writing.commit(
+            [_Part(tasks[state.partition], [(PROGRESS_KEY, state.progress)], state.next_offset) for state in states]
+        )
+
+    async def _held(self, partition: int, barrier: int) -> dict[bytes, bytes]:
+        """The newest values up to the record at this offset; of the fold's keys without their values."""
+        held: dict[bytes, bytes] = {}
+
+        def each(key: bytes, value: bytes | None) -> None:
+            if value is None:
+                held.pop(key, None)
+            elif key != BARRIER_KEY:
+                held[key] = value if key.startswith(ENGINES_OWN) else b""
+
+        def waiting(position: int) -> None:
+            log.warning("changelog of partition %d: waiting at offset %d for a transaction to end", partition, position)
+
+        while not await self._cluster.read_changelog(partition, barrier, each, waiting):
+            held.clear()
+        return held
+
+
+class _Writing:
+    """Transactions under one token, each of them again in a new epoch after a doubt: the same records once more."""
+
+    def __init__(self, cluster: KafkaCluster, settings: Settings, token: Token) -> None:
+        self._cluster = cluster
+        self._token = token
+        self._timeout_s = settings.engine.transaction_timeout_ms / 1000
+        self._epoch: Epoch
+
+    async def begin(self) -> None:
+        """Take the first epoch: what an attempt before left open is ended."""
+        self._epoch = await self._cluster.open_epoch()
+
+    async def end(self) -> None:
+        """A new epoch ends what is open, so that no processor has to wait for its time-out."""
+        await self._epoch.close()
+        await (await self._cluster.open_epoch()).close()
+
+    async def commit(self, parts: Sequence[_Part]) -> None:
+        """Raises `Fenced`, and `Refused` where the cluster goes on not answering."""
+        if not parts:
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            batch = Batch(self._token, self._epoch, 0.0)
+            for part in parts:
+                entry = batch.entry(part.task)
+                entry.position = part.position
+                for key, value in part.changes:
+                    entry.buffer.change(key, value)
+            try:
+                await commit(batch, self._timeout_s)
+            except InDoubt as doubt:
+                if attempt == ATTEMPTS:
+                    raise Refused(
+                        f"no transaction succeeded, last: {doubt}; look with a dry run, then begin again"
+                    ) from None
+                log.warning("new epoch after: %s", doubt)
+                await self._epoch.close()
+                self._epoch = await self._cluster.open_epoch()
+            else:
+                return
+
+
+def _mirror(state: NewState) -> int:
+    """The group's offset while nothing speaks for the state yet: as it was, if it was."""
+    return state.next_offset if state.committed is None else state.committed
+
+
+def _changes(state: Mapping[bytes, bytes], obsolete: Iterable[bytes]) -> Iterator[Change]:
+    for key in obsolete:
+        yield key, None
+    yield from state.items()
+
+
+def _chunks(changes: Iterable[Change], most_bytes: int) -> Iterator[list[Change]]:
+    """In order; each but the last a little larger than ``most_bytes``."""
+    chunk: list[Change] = []
+    size = 0
+    for key, value in changes:
+        chunk.append((key, value))
+        size += len(key) + len(value or b"")
+        if size >= most_bytes:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
