@@ -57,6 +57,20 @@ class Moment:
     metrics_left_out: int = 0
     happened_left_out: int = 0
 
+    def thin(self) -> None:
+        """Every other metric goes where there are too many: what is left is spread over all that there was."""
+        metrics, happened = self.metrics, self.happened
+        while len(metrics) > MAX_METRICS:
+            before = len(metrics)
+            del metrics[::2]
+            self.metrics_left_out += before - len(metrics)
+        if len(happened) > MAX_HAPPENED:
+            self.happened_left_out += len(happened) - MAX_HAPPENED
+            del happened[:-MAX_HAPPENED]
+        del self.commits_s[:-MAX_DURATIONS]
+        del self.batches[:-MAX_DURATIONS]
+        del self.latencies_s[:-MAX_DURATIONS]
+
 
 class Watch(Observer):
     """One worker as it is seen. Created in the thread whose event loop runs the engine."""
@@ -134,7 +148,7 @@ class Watch(Observer):
                 moment.happened.extend(diary)
             for metrics in report.metrics.values():
                 moment.metrics.extend(metrics)
-            _thin(moment)
+            moment.thin()
             self._doubt = None
             if self._phase == "recovering":
                 self._phase = "working"
@@ -310,21 +324,6 @@ def add(sums: dict[str, float], more: Mapping[str, float]) -> None:
     """Add one tally to another."""
     for name, amount in more.items():
         sums[name] = sums.get(name, 0) + amount
-
-
-def _thin(moment: Moment) -> None:
-    """Every other metric goes where there are too many: what is left is spread over all that there was."""
-    metrics, happened = moment.metrics, moment.happened
-    while len(metrics) > MAX_METRICS:
-        before = len(metrics)
-        del metrics[::2]
-        moment.metrics_left_out += before - len(metrics)
-    if len(happened) > MAX_HAPPENED:
-        moment.happened_left_out += len(happened) - MAX_HAPPENED
-        del happened[:-MAX_HAPPENED]
-    del moment.commits_s[:-MAX_DURATIONS]
-    del moment.batches[:-MAX_DURATIONS]
-    del moment.latencies_s[:-MAX_DURATIONS]
 
 
 def _partition_beat(seen: Seen, now: float, wall: float, unseen_s: float) -> PartitionBeat:
