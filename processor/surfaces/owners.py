@@ -27,7 +27,7 @@ class GroupOwners:
 
     async def owner(self, partition: int) -> Owner | None:
         """None where nobody has it, or where that cannot be found out."""
-        async with self._asking:
+        async with self._asking:  # who comes next finds what was learned
             if time.monotonic() - self._asked_at >= KNOWN_S:
                 try:
                     async with asyncio.timeout(ANSWER_S):

@@ -23,7 +23,7 @@ Decisions:
    keeps a connection.
 """
 
-from processor.surfaces.http.ports import Owner, OwnerDirectory, Render, SessionSource
+from processor.surfaces.http.ports import Owner, OwnerDirectory, SessionSource
 from processor.surfaces.http.window import Served, serve
 
-__all__ = ["Owner", "OwnerDirectory", "Render", "Served", "SessionSource", "serve"]
+__all__ = ["Owner", "OwnerDirectory", "Served", "SessionSource", "serve"]

@@ -28,7 +28,7 @@ class OwnerDirectory(Protocol):
     """Knows which instance of the application has which partition."""
 
     async def owner(self, partition: int) -> Owner | None:
-        """None where nobody has it, or where that cannot be found out."""
+        """None where nobody has it, or where that cannot be found out; however many ask at a time."""
 
 
 Render = Callable[[str], tuple[bytes, str]]

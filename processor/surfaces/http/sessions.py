@@ -18,7 +18,7 @@ from schemas.events import MAX_SESSION_ID_CHARACTERS
 
 PREFIX = "/api/sessions/"
 AT_A_TIME = 32  # looked up by the workers, whose event loop has other work
-OWNER_S = 3.5  # for finding out who has a partition, and for waiting until it is one's turn to
+OWNER_S = 3.5  # for finding out who has a partition
 
 _log = structlog.get_logger(__name__)
 
@@ -38,14 +38,11 @@ class InTurn:
 class Sessions:
     """Answers ``/api/sessions/{id}``."""
 
-    def __init__(
-        self, picture: Picture, source: SessionSource, owners: OwnerDirectory | None, forwarder: Forwarder
-    ) -> None:
+    def __init__(self, picture: Picture, source: SessionSource, owners: OwnerDirectory, forwarder: Forwarder) -> None:
         self._picture = picture
         self._source = source
         self._owners = owners
         self._forwarder = forwarder
-        self._asking = asyncio.Lock()
 
     async def one(self, request: web.Request) -> web.StreamResponse:
         """200 with the session, 404, 421 with its owner, or 503."""
@@ -85,11 +82,8 @@ class Sessions:
         )
 
     async def _owner(self, partition: int) -> Owner | None:
-        if self._owners is None:
-            return None
         try:
-            # One at a time: who comes next finds what the directory has learned.
-            async with asyncio.timeout(OWNER_S), self._asking:
+            async with asyncio.timeout(OWNER_S):
                 return await self._owners.owner(partition)
         except (TimeoutError, ProcessorError) as problem:
             _log.warning("http_owner_unknown", partition=partition, reason=str(problem) or "no answer in time")

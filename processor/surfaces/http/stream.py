@@ -41,7 +41,6 @@ from processor.surfaces.http.subscription import (
 )
 from processor.surfaces.stream_counts import StreamCounts
 from processor.surfaces.watch.picture import Picture
-from schemas.codec import encode_json
 
 PROTOCOL: Final = "creative-feedback"
 """The WebSocket subprotocol; a client that offers any must offer this one."""
@@ -52,17 +51,12 @@ SEND_BUFFER_BYTES: Final = 64 * 1024  # of the kernel for one client; without a 
 USER_TIMEOUT_MS: Final = 20_000  # Linux ends a connection whose data nobody acknowledges
 
 
-def attach(
-    app: web.Application, picture: Picture, settings: Settings, overview: Callable[[], bytes] | None = None
-) -> Stream:
+def attach(app: web.Application, picture: Picture, settings: Settings, overview: Callable[[], bytes]) -> Stream:
     """Add the stream to an application that is not started yet. Returns it, for its ``counts``.
 
-    ``overview`` gives the JSON text of what clients see as the overview; without it, it is the picture's.
+    ``overview`` gives the JSON text of what clients see as the overview.
     """
-    stream = Stream(
-        settings.http.max_subscribers,
-        overview if overview is not None else lambda: encode_json(picture.overview()),
-    )
+    stream = Stream(settings.http.max_subscribers, overview)
     for path in PATHS:
         app.router.add_get(path, stream.serve, allow_head=False)
 

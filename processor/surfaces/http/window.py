@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from processor.surfaces.http.forwarding import Forwarder
 from processor.surfaces.http.glance import Glance
 from processor.surfaces.http.guard import PROBES, Guard
 from processor.surfaces.http.listening import BACKLOG, is_loopback, listening_sockets, make_room, told_url
-from processor.surfaces.http.ports import OwnerDirectory, Render, SessionSource
+from processor.surfaces.http.ports import OwnerDirectory, SessionSource
 from processor.surfaces.http.probes import Probes
 from processor.surfaces.http.sessions import PREFIX, InTurn, Sessions
 from processor.surfaces.http.stream import Stream, attach
@@ -32,7 +31,6 @@ from processor.surfaces.http.token import BearerToken
 from processor.surfaces.prometheus import Exposition
 from processor.surfaces.watch.picture import Picture
 
-DASHBOARD = "processor.surfaces.dashboard"
 DRAIN_S = 0.4  # for requests that are being answered; twice, since those that are not by then are told to end
 SPARE_FILES = 256  # for Kafka, for files and for what refuses a connection
 
@@ -54,18 +52,17 @@ async def serve(
     picture: Picture,
     *,
     sessions: SessionSource,
-    owners: OwnerDirectory | None = None,
-    render: Render | None = None,
-    dashboard: Traversable | None = None,
+    owners: OwnerDirectory,
+    dashboard: Traversable,
 ) -> AsyncIterator[Served]:
     """Serve until left, then drain within 2 s. Raises `Refused` where it cannot listen or has no usable token.
 
-    Runs in the event loop that the ``picture`` belongs to; ``sessions`` and ``owners`` are awaited there. Without
-    ``render`` the metrics are those of an `Exposition` that counts from now on; without ``dashboard`` it is ours.
+    Runs in the event loop that the ``picture`` belongs to; ``sessions`` and ``owners`` are awaited there. The metrics
+    count from now on; ``dashboard`` is the folder with the page's files.
     """
     http = settings.http
     token = None if http.token_file is None else BearerToken(Path(http.token_file))
-    assets = read_assets(files(DASHBOARD) if dashboard is None else dashboard)
+    assets = read_assets(dashboard)
     make_room(http.max_connections + RESERVED + http.max_subscribers + SPARE_FILES)
     async with AsyncExitStack() as stack:
         sockets = listening_sockets(http)
@@ -81,17 +78,15 @@ async def serve(
         app = web.Application(middlewares=[guard.middleware()])
         app.on_response_prepare.append(_protect)
         stream = attach(app, picture, settings, glance.overview)
-        if render is None:
-            exposition = Exposition(settings, picture.instances, stream.counts)
-            picture.listeners.append(exposition)
-            stack.callback(picture.listeners.remove, exposition)
-            render = exposition.render
+        exposition = Exposition(settings, picture.instances, stream.counts)
+        picture.listeners.append(exposition)
+        stack.callback(picture.listeners.remove, exposition)
         sessions = InTurn(sessions)
         _add_routes(
             app,
             Api(picture, glance),
             Sessions(picture, sessions, owners, forwarder),
-            Probes(picture, glance, sessions, render),
+            Probes(picture, glance, sessions, exposition.render),
         )
         for path, asset in assets.items():
             app.router.add_get(path, _serving(asset))

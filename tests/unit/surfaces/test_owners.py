@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -20,9 +21,14 @@ class Group:
     def __init__(self) -> None:
         self.asked = 0
         self.error: Exception | None = None
+        self.reached = asyncio.Event()
+        self.slow: asyncio.Event | None = None
 
     async def owners(self, settings: Settings) -> Mapping[int, GroupMember]:
         self.asked += 1
+        self.reached.set()
+        if self.slow is not None:
+            await self.slow.wait()
         if self.error is not None:
             raise self.error
         return {0: GroupMember("a", "http://a:1"), 1: GroupMember("b", None)}
@@ -41,6 +47,16 @@ async def test_the_group_is_asked_once_for_all_partitions(group: Group) -> None:
     owners = directory(group)
     found = [await owners.owner(partition) for partition in range(64)]
     assert found[:3] == [Owner("a", "http://a:1"), Owner("b", None), None]
+    assert group.asked == 1
+
+
+async def test_who_asks_meanwhile_waits_for_the_same_answer(group: Group) -> None:
+    owners = directory(group)
+    group.slow = asyncio.Event()
+    asking = [asyncio.create_task(owners.owner(0)) for _ in range(100)]
+    await group.reached.wait()
+    group.slow.set()
+    assert await asyncio.gather(*asking) == [Owner("a", "http://a:1")] * 100
     assert group.asked == 1
 
 

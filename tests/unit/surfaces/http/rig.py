@@ -6,12 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from processor.config import Settings, settings_from
 from processor.surfaces.http import Owner, OwnerDirectory, Served, serve
+from processor.surfaces.http.ports import Render
+from processor.surfaces.prometheus import Exposition
 from processor.surfaces.watch.beat import Beat, PartitionBeat, SessionAnswer
 from processor.surfaces.watch.picture import Picture
 
@@ -164,13 +167,15 @@ async def window(
     settings: Settings | None = None,
     sessions: KnownSessions | None = None,
     owners: OwnerDirectory | None = None,
-    render: Any = rendered,
+    render: Render | None = rendered,
     **http: Any,
 ) -> AsyncIterator[Window]:
-    """A server of one healthy worker, whose dashboard is in ``folder``."""
+    """A server of one healthy worker, whose dashboard is in ``folder``; without ``render`` its metrics are real."""
     settings = settings or http_settings(**http)
     picture = Picture(settings)
     picture.hear(working())
     source = sessions or KnownSessions()
-    async with serve(settings, picture, sessions=source, render=render, owners=owners, dashboard=folder) as served:
-        yield Window(served, picture, source)
+    owners = owners or KnownOwners()
+    with patch.object(Exposition, "render", lambda _, accept: render(accept)) if render else nullcontext():
+        async with serve(settings, picture, sessions=source, owners=owners, dashboard=folder) as served:
+            yield Window(served, picture, source)

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from processor.surfaces.http.assets import read_assets
-from processor.surfaces.http.window import DASHBOARD
+from processor.surfaces.serving import DASHBOARD
 from tests.unit.surfaces.http.rig import PAGE, window
 
 

@@ -49,9 +49,9 @@ class Failing:
         return None
 
 
-@pytest.mark.parametrize("owners", [None, KnownOwners(), Failing(Unreachable("no broker")), Failing(None)])
+@pytest.mark.parametrize("owners", [KnownOwners(), Failing(Unreachable("no broker")), Failing(None)])
 async def test_where_no_owner_is_known_that_is_said(
-    folder: Path, owners: KnownOwners | Failing | None, monkeypatch: pytest.MonkeyPatch
+    folder: Path, owners: KnownOwners | Failing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions_module, "OWNER_S", 0.1)
     async with window(folder=folder, sessions=KnownSessions(a=AWAY), owners=owners) as seen:

@@ -191,7 +191,7 @@ async def staged(settings: Settings | None = None) -> AsyncIterator[Stage]:
     settings = settings_with() if settings is None else settings
     picture = Picture(settings)
     app = web.Application()
-    stream = attach(app, picture, settings)
+    stream = attach(app, picture, settings, lambda: encode_json(picture.overview()))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1024)
