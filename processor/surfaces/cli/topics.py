@@ -93,8 +93,8 @@ def show_acls(
 ) -> None:
     """Print the fewest ACLs that each role needs, as kafka-acls.sh commands; needs no broker.
 
-    The roles are the processor, the topics job, the producer of state events, the readers of the output and the
-    auditor.
+    The roles are the processor, the topics job, the producer of state events, the readers of the output, the
+    auditor, and whoever rebuilds a lost changelog.
     """
     settings = gather_settings(config, overrides)
     if principal is not None and not all(principal.partition(":")):

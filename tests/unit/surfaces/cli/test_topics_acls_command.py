@@ -8,16 +8,17 @@ import shlex
 import pytest
 
 from tests.unit.surfaces.cli.commands import run_command
+from topology import PARTIES
 
 
 def test_every_role_is_printed_with_a_principal_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
     ended = run_command(capfd, "topics", "acls")
     assert ended.code == 0
     headings = [line for line in ended.out.splitlines() if line.startswith("# ")]
-    assert len(headings) == 5
+    assert len(headings) == len(PARTIES)
     commands = [shlex.split(line) for line in ended.out.splitlines() if line.startswith("kafka-acls.sh ")]
     principals = {command[command.index("--allow-principal") + 1] for command in commands}
-    assert len(principals) == 5
+    assert len(principals) == len(PARTIES)
     assert not any("--command-config" in command for command in commands)
 
 
