@@ -5,8 +5,8 @@
 For each number of sessions fresh topics of 4 partitions in one embedded broker, and one `creative-feedback run` in a
 process of its own: its resident memory before the first event, when all events are processed, and after a restart from
 the changelog.  `live` is the newest value of every key, what compaction leaves; `written` everything before compaction.
-Bytes of topics are those of their logs on one broker's disk, each divided by the events.  `restore_s` is the mean of
-the partitions' restores, which all four run side by side on the worker's one core.
+Bytes of topics are those of their logs on one broker's disk, each divided by the events.  CPU-seconds are the worker's:
+a restore's are those of a start with state less those of a start without, so that other programs do not count.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Figures(Struct, frozen=True):
     changelog_live_bytes: int
     changelog_live_records: int
     restored_bytes: int
-    restore_s: float
+    restore_cpu_s: float
+    events_cpu_s: float
     bytes_per_event: dict[str, float]
 
 
@@ -86,6 +87,7 @@ class Worker:
     def __init__(self, process: Process, address: str) -> None:
         self._process = process
         self._address = address
+        self._reading = asyncio.create_task(self._read_on())
 
     @classmethod
     async def start(cls, flags: Mapping[str, Any], log: Path) -> Worker:
@@ -111,14 +113,17 @@ class Worker:
                 found[sample.name] = found.get(sample.name, 0.0) + sample.value
         return found
 
-    async def memory_bytes(self) -> int:
-        """Resident, now."""
-        return int((await self.figures())["process_resident_memory_bytes"])
-
     async def stop(self) -> None:
         """In an orderly way."""
         self._process.send_signal(signal.SIGTERM)
+        await self._reading
         assert await self._process.wait() == 0
+
+    async def _read_on(self) -> None:
+        """A process whose output nobody takes is not seen to end."""
+        assert self._process.stdout is not None
+        while await self._process.stdout.read(65_536):
+            pass
 
 
 async def live(settings: Settings) -> tuple[int, int]:
@@ -167,7 +172,7 @@ async def measured(kafka: EmbeddedKafka, folder: Path, sessions: int, each: int,
     settings = load_settings(None, {}, flags)
     await create_topics(settings)
     worker = await Worker.start(flags, folder / f"{name}.log")
-    empty = await worker.memory_bytes()
+    empty = await worker.figures()
     async with EventProducer(settings) as producer:
         chunk: list[tuple[bytes, bytes]] = []
         for event in events(sessions, each):
@@ -182,7 +187,7 @@ async def measured(kafka: EmbeddedKafka, folder: Path, sessions: int, each: int,
     while sum((await group_offsets(settings)).values()) < count:
         assert asyncio.get_running_loop().time() < deadline, f"{count} events not processed in {WAIT_S:g} s"
         await asyncio.sleep(POLL_S)
-    full = await worker.memory_bytes()
+    full = await worker.figures()
     await worker.stop()
     data = folder / "data"
     restored_bytes = log_bytes(data, settings.topics.changelog)
@@ -190,21 +195,31 @@ async def measured(kafka: EmbeddedKafka, folder: Path, sessions: int, each: int,
     restored = await worker.figures()
     await worker.stop()
     live_bytes, live_records = await live(settings)
+    memory, cpu = "process_resident_memory_bytes", "process_cpu_seconds_total"
     return Figures(
-        sessions,
-        count,
-        empty,
-        full,
-        int(restored["process_resident_memory_bytes"]),
-        live_bytes,
-        live_records,
-        restored_bytes,
-        round(
-            restored["creative_feedback_restore_duration_seconds_sum"]
-            / restored["creative_feedback_restore_duration_seconds_count"],
-            2,
-        ),
-        {role: round(log_bytes(data, f"{name}.{role}") / count, 1) for role in ROLES},
+        sessions=sessions,
+        events=count,
+        memory_empty_bytes=int(empty[memory]),
+        memory_full_bytes=int(full[memory]),
+        memory_restored_bytes=int(restored[memory]),
+        changelog_live_bytes=live_bytes,
+        changelog_live_records=live_records,
+        restored_bytes=restored_bytes,
+        restore_cpu_s=round(restored[cpu] - empty[cpu], 2),
+        events_cpu_s=round(full[cpu] - empty[cpu], 2),
+        bytes_per_event={role: round(log_bytes(data, f"{name}.{role}") / count, 1) for role in ROLES},
+    )
+
+
+def told(row: Figures) -> str:
+    """In one line; a session's and an event's share."""
+    grown = (row.memory_full_bytes - row.memory_empty_bytes) / row.sessions
+    topics = ", ".join(f"{role} {size:g}" for role, size in row.bytes_per_event.items())
+    return (
+        f"{row.sessions} sessions, {row.events} events: {grown:.0f} bytes of memory a session (empty "
+        f"{row.memory_empty_bytes >> 20} MiB), changelog {row.changelog_live_bytes / row.sessions:.0f} live bytes a "
+        f"session; {row.restored_bytes >> 20} MiB restored in {row.restore_cpu_s} CPU-seconds, events processed in "
+        f"{row.events_cpu_s}; bytes per event: {topics}"
     )
 
 
@@ -216,27 +231,15 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="settings of the worker"
     )
-    parser.add_argument("--json", action="store_true", help="figures as JSON")
+    parser.add_argument("--json", action="store_true", help="figures as JSON, a line for each")
     options = parser.parse_args()
     more = dict(setting.split("=", 1) for setting in options.set)
     with tempfile.TemporaryDirectory(prefix="capacity-") as name:
         folder = Path(name)
         with EmbeddedKafka(folder=folder / "data") as kafka:
-            found = [
-                asyncio.run(measured(kafka, folder, sessions, options.events_per_session, more))
-                for sessions in options.sessions
-            ]
-    if options.json:
-        json.dump(msgspec.to_builtins(found), sys.stdout, indent=2)
-        return
-    for row in found:
-        grown = (row.memory_full_bytes - row.memory_empty_bytes) / row.sessions
-        print(
-            f"{row.sessions} sessions, {row.events} events: {grown:.0f} bytes of memory a session "
-            f"(empty {row.memory_empty_bytes >> 20} MiB), changelog {row.changelog_live_bytes / row.sessions:.0f} live "
-            f"bytes a session; {row.restored_bytes >> 20} MiB restored in {row.restore_s} s; bytes per event: "
-            + ", ".join(f"{role} {size:g}" for role, size in row.bytes_per_event.items())
-        )
+            for sessions in options.sessions:
+                row = asyncio.run(measured(kafka, folder, sessions, options.events_per_session, more))
+                print(json.dumps(msgspec.to_builtins(row)) if options.json else told(row), flush=True)
 
 
 if __name__ == "__main__":
