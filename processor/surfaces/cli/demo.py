@@ -6,9 +6,10 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from processor.config import Settings, all_keys
+from processor.config import all_keys
 from processor.surfaces import terminal
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference, ExitCode
@@ -130,8 +131,8 @@ def demo(
             if quiet and not as_json:
                 print(f"dashboard at {url}", flush=True)
 
-        kafka = cast(Kafka, ctx.obj)
-        outcome = run_async(_until_stopped(kafka, broker, settings, population, plot, show, tell_address))
+        playing = partial(play, cast(Kafka, ctx.obj), broker, settings, population, plot, show, tell, tell_address)
+        outcome = run_async(_until_stopped(playing))
     if as_json:
         sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
     else:
@@ -174,18 +175,10 @@ def _broker(kafka: Kafka, home: Path) -> Iterator[Broker]:
         starting.__exit__(None, None, None)
 
 
-async def _until_stopped(
-    kafka: Kafka,
-    broker: Broker,
-    settings: Settings,
-    population: Population,
-    plot: Plot,
-    show: Show,
-    tell_address: Callable[[str], None],
-) -> Outcome:
+async def _until_stopped(playing: Callable[[asyncio.Event], Awaitable[Outcome]]) -> Outcome:
     stop = asyncio.Event()
     with stop_on_signals(stop):
-        return await play(kafka, broker, settings, population, plot, show, tell, tell_address, stop)
+        return await playing(stop)
 
 
 @contextmanager
