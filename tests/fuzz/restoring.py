@@ -63,14 +63,20 @@ def _task(settings: Settings) -> Task:
     return Task(PARTITION, lambda partition: cast(Fold, PartitionFold(settings, TOPIC, partition)), 6, "fuzz")
 
 
-def _complaint(settings: Settings, changelog: Log, following: list[Placed]) -> str | None:
-    began = thread_time_ns()
+def _restored(settings: Settings, changelog: Log) -> Task:
+    """Raises what the restore raises."""
     task = _task(settings)
     task.begin_restore()
+    for key, value in changelog.items():
+        task.restore(key, value)
+    task.end_restore(0, "changelog")
+    return task
+
+
+def _complaint(settings: Settings, changelog: Log, following: list[Placed]) -> str | None:
+    began = thread_time_ns()
     try:
-        for key, value in changelog.items():
-            task.restore(key, value)
-        task.end_restore(0, "changelog")
+        task = _restored(settings, changelog)
     except Refused as refused:
         return None if str(refused).isprintable() else f"a refusal of more than one line: {refused}"
     except Exception as error:
@@ -93,12 +99,8 @@ def _complaint(settings: Settings, changelog: Log, following: list[Placed]) -> s
     spent = thread_time_ns() - began
     if spent > MAX_CPU_NS:
         return f"{spent // 1_000_000} ms of CPU time"
-    second = _task(settings)
-    second.begin_restore()
     try:
-        for key, value in again.items():
-            second.restore(key, value)
-        second.end_restore(0, "changelog")
+        _restored(settings, again)
     except Refused as refused:
         return f"accepted, and what it wrote itself is refused: {refused}"
     return None
