@@ -55,11 +55,16 @@ audit: install ## known vulnerabilities, pins, installed files, dangerous code; 
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive processor schemas topology creative_feedback.py
 	$(BIN)/python -m tests.supply_chain
 
-lock: ## resolve the dependencies again, for every platform and Python, and write requirements.lock
+# What runs, and what builds the package, are parts of the same resolution: the image takes no more than these.
+LOCKED := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
+
+lock: ## resolve the dependencies again, for every platform and Python, and write the lock files
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(VENV)-lock/bin/$(LOCKED) --upgrade --all-extras --group dev --output-file requirements.lock pyproject.toml
+	$(VENV)-lock/bin/$(LOCKED) --constraints requirements.lock --output-file requirements-run.lock pyproject.toml
+	$(VENV)-lock/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(VENV)-lock/bin/$(LOCKED) --constraints requirements.lock --output-file requirements-build.lock -
 	rm -rf $(VENV)-lock
 
 clean: ## the environment, caches and build results
