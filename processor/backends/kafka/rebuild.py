@@ -88,10 +88,13 @@ class LostChangelogs:
         """All of them, or none that a processor would use; raises `Refused`."""
         async with alone(self._cluster, self._settings) as token:
             writing = _Writing(self._cluster, self._settings, token)
-            await writing.begin()
             try:
                 await self._write(states, token, writing)
-            except Fenced:
+            except (Fenced, Refused) as error:
+                # A new epoch ends what is open, so that no processor has to wait for its time-out.
+                await writing.begin()
+                if isinstance(error, Refused):
+                    raise
                 raise Refused(
                     f"{JOINED_MEANWHILE}, and what was written so far is used by nobody: {STOP_FIRST}, then begin again"
                 ) from None
@@ -131,6 +134,7 @@ class LostChangelogs:
     async def _held(self, partition: int, barrier: int) -> dict[bytes, bytes]:
         """The newest values up to the record at this offset; of the fold's keys without their values."""
         held: dict[bytes, bytes] = {}
+        told = False
 
         def each(key: bytes, value: bytes | None) -> None:
             if value is None:
@@ -139,7 +143,12 @@ class LostChangelogs:
                 held[key] = value if key.startswith(ENGINES_OWN) else b""
 
         def waiting(position: int) -> None:
-            log.warning("changelog of partition %d: waiting at offset %d for a transaction to end", partition, position)
+            nonlocal told
+            if not told:
+                log.warning(
+                    "changelog of partition %d: waiting at offset %d for a transaction to end", partition, position
+                )
+                told = True
 
         while not await self._cluster.read_changelog(partition, barrier, each, waiting):
             held.clear()
@@ -153,23 +162,26 @@ class _Writing:
         self._cluster = cluster
         self._token = token
         self._timeout_s = settings.engine.transaction_timeout_ms / 1000
-        self._epoch: Epoch
+        self._epoch: Epoch | None = None
 
-    async def begin(self) -> None:
-        """Take the first epoch: what an attempt before left open is ended."""
+    async def begin(self) -> Epoch:
+        """A new epoch; whatever an older one left open is ended by that."""
+        await self.end()
         self._epoch = await self._cluster.open_epoch()
+        return self._epoch
 
     async def end(self) -> None:
-        """A new epoch ends what is open, so that no processor has to wait for its time-out."""
-        await self._epoch.close()
-        await (await self._cluster.open_epoch()).close()
+        """Close the epoch."""
+        if self._epoch is not None:
+            await self._epoch.close()
 
     async def commit(self, parts: Sequence[_Part]) -> None:
         """Raises `Fenced`, and `Refused` where the cluster goes on not answering."""
         if not parts:
             return
+        epoch = self._epoch or await self.begin()
         for attempt in range(1, ATTEMPTS + 1):
-            batch = Batch(self._token, self._epoch, 0.0)
+            batch = Batch(self._token, epoch, 0.0)
             for part in parts:
                 entry = batch.entry(part.task)
                 entry.position = part.position
@@ -183,8 +195,7 @@ class _Writing:
                         f"no transaction succeeded, last: {doubt}; look with a dry run, then begin again"
                     ) from None
                 log.warning("new epoch after: %s", doubt)
-                await self._epoch.close()
-                self._epoch = await self._cluster.open_epoch()
+                epoch = await self.begin()
             else:
                 return
 

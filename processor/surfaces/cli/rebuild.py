@@ -15,7 +15,7 @@ from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference
 from processor.surfaces.cli.options import Config, Json, Overrides, Partitions, gather_settings, partitions_of
 from processor.surfaces.cli.partition_bars import partition_bars
-from processor.surfaces.ports import ChangelogAdmin, Kafka, RebuiltState, Standing
+from processor.surfaces.ports import ChangelogAdmin, Kafka, Logs, RebuiltState
 from processor.surfaces.rebuild import RebuildReport, RebuiltPartition, Words, rebuild_partition
 
 
@@ -104,7 +104,8 @@ class _Work:
                 )
             report = RebuildReport([], members)
             began = time.monotonic()
-            states = [state for number in partitions if (state := await self._derive(admin, number, report))]
+            async with self._kafka.logs(self._settings) as logs:
+                states = [state for number in partitions if (state := await self._derive(admin, logs, number, report))]
             report.seconds = time.monotonic() - began
             if execute and report.refusal(self._words) is None:
                 if states:
@@ -112,15 +113,16 @@ class _Work:
                 report.executed = True
         return report
 
-    async def _derive(self, admin: ChangelogAdmin, number: int, report: RebuildReport) -> RebuiltState | None:
+    async def _derive(
+        self, admin: ChangelogAdmin, logs: Logs, number: int, report: RebuildReport
+    ) -> RebuiltState | None:
         try:
-            standing: Standing = await admin.standing(number)
+            standing = await admin.standing(number)
         except Refused as error:
             report.partitions.append(RebuiltPartition(number, reason=str(error)))
             return None
-        async with self._kafka.logs(self._settings) as logs:
-            rebuilt, state = await rebuild_partition(
-                logs, self._settings, standing, self._words, named=self._named, to=self._to, told=self._told
-            )
+        rebuilt, state = await rebuild_partition(
+            logs, self._settings, standing, self._words, named=self._named, to=self._to, told=self._told
+        )
         report.partitions.append(rebuilt)
         return state

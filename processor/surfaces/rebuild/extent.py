@@ -26,7 +26,7 @@ class Answered(NamedTuple):
     """Input offsets that outputs answer: from ``first`` up to ``end`` (exclusive).
 
     ``first`` is None where it cannot be known, since an output lost its beginning, or where there is none; ``end`` is
-    0 where there is none.  ``cut``: the actions are gone, and ``end`` says less than they did.
+    0 where there is none.  ``cut``: outputs are gone that may have answered more.
     """
 
     first: int | None
@@ -51,7 +51,8 @@ async def answered(logs: Logs, topics: TopicsConfig, partition: int) -> Answered
     """What the outputs of one partition say; waits for transactions that are open there."""
     firsts: list[int] = []
     ends = [0]
-    from_beginning, cut = True, False
+    gone: list[str] = []
+    from_beginning = True
     for topic in (topics.actions, topics.dead_letters, topics.metrics):
         bounds = await logs.bounds(topic, partition)
         last = await _last_source(logs, topic, partition, bounds)
@@ -59,10 +60,12 @@ async def answered(logs: Logs, topics: TopicsConfig, partition: int) -> Answered
             ends.append(last + 1)
             first = await _first_source(logs, topic, partition, bounds)
             firsts += [] if first is None else [first]
-        if bounds.first > 0:
-            # Metrics are not given for every event: they do not say where the partition began.
-            from_beginning &= topic == topics.metrics
-            cut |= topic == topics.actions and last is None
+        elif bounds.first > 0:
+            gone.append(topic)
+        if topic != topics.metrics:  # they are not given for every event, and do not say where the partition began
+            from_beginning &= bounds.first == 0
+    # Without its dead letters an event that follows the last action is answered once more, and nobody sees both.
+    cut = topics.actions in gone or (len(ends) == 1 and bool(gone))
     return Answered(min(firsts, default=None) if from_beginning else None, max(ends), cut)
 
 
@@ -106,8 +109,8 @@ def _end(
         return outputs.end, "outputs"
     if outputs.cut:
         raise Refused(
-            "the group has no committed offset and the actions are gone: nothing says how far it was processed; say it "
-            "with --to OFFSET"
+            "the group has no committed offset, and the output is gone that would say how far it was processed: say "
+            "it with --to OFFSET"
         )
     return bounds.first, "nothing"
 
