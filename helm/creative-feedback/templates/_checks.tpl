@@ -5,10 +5,11 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 
 {{- define "creative-feedback.checks" -}}
 {{- include "creative-feedback.checks.settings" . -}}
-{{- include "creative-feedback.checks.access" (dict "at" "kafka" "kafka" .Values.kafka) -}}
+{{- include "creative-feedback.checks.access" (dict "at" "kafka" "hint" "" "kafka" .Values.kafka) -}}
 {{- if .Values.topicsJob.kafka -}}
 {{- $own := include "creative-feedback.topicsKafka" . | fromJson -}}
-{{- include "creative-feedback.checks.access" (dict "at" "topicsJob.kafka (with what it keeps of kafka)" "kafka" $own) -}}
+{{- $hint := " (a section that topicsJob.kafka does not give is that of kafka; {} empties it)" -}}
+{{- include "creative-feedback.checks.access" (dict "at" "topicsJob.kafka" "hint" $hint "kafka" $own) -}}
 {{- end -}}
 {{- include "creative-feedback.checks.pods" . -}}
 {{- include "creative-feedback.checks.autoscaling" . -}}
@@ -50,9 +51,10 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 {{- end -}}
 {{- end -}}
 
-{{/* .at: how to name it; .kafka: like the value of this name. */}}
+{{/* .at: how to name it; .hint: what to add to each message; .kafka: like the value of this name. */}}
 {{- define "creative-feedback.checks.access" -}}
 {{- $at := .at -}}
+{{- $hint := .hint -}}
 {{- $tls := .kafka.tls | default dict -}}
 {{- $sasl := .kafka.sasl | default dict -}}
 {{- $oauth := $sasl.oauthbearer | default dict -}}
@@ -61,18 +63,18 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 {{- $authenticated := hasPrefix "SASL_" $protocol -}}
 {{- range splitList "," .kafka.bootstrapServers -}}
 {{- $port := splitList ":" (trim .) | last | int -}}
-{{- if or (lt $port 1) (gt $port 65535) -}}
-{{- fail (printf "kafka.bootstrapServers: %q has no port from 1 to 65535; correct it" .) -}}
+{{- if not (and (regexMatch "^([^\\s,:\\[\\]/@]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$" (trim .)) (ge $port 1) (le $port 65535)) -}}
+{{- fail (printf "kafka.bootstrapServers: %q is no host:port; write them as host:port, several separated by commas" (trim .)) -}}
 {{- end -}}
 {{- end -}}
 {{- if not $encrypted -}}
 {{- range list "caSecret" "clientSecret" -}}
 {{- if get $tls . -}}
-{{- fail (printf "%s.tls.%s has no effect with securityProtocol %s; remove it, or set securityProtocol to SSL or SASL_SSL" $at . $protocol) -}}
+{{- fail (printf "%s.tls.%s has no effect with securityProtocol %s; remove it, or set securityProtocol to SSL or SASL_SSL%s" $at . $protocol $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (toString $tls.checkHostname) "false" -}}
-{{- fail (printf "%s.tls.checkHostname: false has no effect with securityProtocol %s; remove it, or set securityProtocol to SSL or SASL_SSL" $at $protocol) -}}
+{{- fail (printf "%s.tls.checkHostname: false has no effect with securityProtocol %s; remove it, or set securityProtocol to SSL or SASL_SSL%s" $at $protocol $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- $password := list "username" "passwordSecret" -}}
@@ -80,43 +82,43 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 {{- if not $authenticated -}}
 {{- range $name, $value := $sasl -}}
 {{- if $value -}}
-{{- fail (printf "%s.sasl.%s has no effect with securityProtocol %s; remove it, or set securityProtocol to SASL_SSL" $at $name $protocol) -}}
+{{- fail (printf "%s.sasl.%s has no effect with securityProtocol %s; remove it, or set securityProtocol to SASL_SSL%s" $at $name $protocol $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- else if not $sasl.mechanism -}}
-{{- fail (printf "%s.sasl.mechanism is missing, which securityProtocol %s needs; set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER" $at $protocol) -}}
+{{- fail (printf "%s.sasl.mechanism is missing, which securityProtocol %s needs; set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER%s" $at $protocol $hint) -}}
 {{- else if eq $sasl.mechanism "OAUTHBEARER" -}}
 {{- range $password -}}
 {{- if get $sasl . -}}
-{{- fail (printf "%s.sasl.%s has no effect with mechanism OAUTHBEARER; remove it, or set mechanism to SCRAM-SHA-512" $at .) -}}
+{{- fail (printf "%s.sasl.%s has no effect with mechanism OAUTHBEARER; remove it, or set mechanism to SCRAM-SHA-512%s" $at . $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $oauth.tokenSecret $oauth.tokenEndpointUrl -}}
-{{- fail (printf "%s.sasl.oauthbearer has both tokenSecret and tokenEndpointUrl; remove one of them" $at) -}}
+{{- fail (printf "%s.sasl.oauthbearer has both tokenSecret and tokenEndpointUrl; remove one of them%s" $at $hint) -}}
 {{- else if $oauth.tokenSecret -}}
 {{- range $endpoint -}}
 {{- if get $oauth . -}}
-{{- fail (printf "%s.sasl.oauthbearer.%s has no effect beside tokenSecret; remove it, or set tokenEndpointUrl instead of tokenSecret" $at .) -}}
+{{- fail (printf "%s.sasl.oauthbearer.%s has no effect beside tokenSecret; remove it, or set tokenEndpointUrl instead of tokenSecret%s" $at . $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- else if $oauth.tokenEndpointUrl -}}
 {{- range list "clientId" "clientSecret" -}}
 {{- if not (get $oauth .) -}}
-{{- fail (printf "%s.sasl.oauthbearer.%s is missing, which tokenEndpointUrl needs; set it" $at .) -}}
+{{- fail (printf "%s.sasl.oauthbearer.%s is missing, which tokenEndpointUrl needs; set it%s" $at . $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- else -}}
-{{- fail (printf "%s.sasl.oauthbearer: mechanism OAUTHBEARER needs tokenSecret, or tokenEndpointUrl with clientId and clientSecret; set one of them" $at) -}}
+{{- fail (printf "%s.sasl.oauthbearer: mechanism OAUTHBEARER needs tokenSecret, or tokenEndpointUrl with clientId and clientSecret; set one of them%s" $at $hint) -}}
 {{- end -}}
 {{- else -}}
 {{- range $password -}}
 {{- if not (get $sasl .) -}}
-{{- fail (printf "%s.sasl.%s is missing, which mechanism %s needs; set it" $at . $sasl.mechanism) -}}
+{{- fail (printf "%s.sasl.%s is missing, which mechanism %s needs; set it%s" $at . $sasl.mechanism $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $value := $oauth -}}
 {{- if $value -}}
-{{- fail (printf "%s.sasl.oauthbearer.%s has no effect with mechanism %s; remove it, or set mechanism to OAUTHBEARER" $at $name $sasl.mechanism) -}}
+{{- fail (printf "%s.sasl.oauthbearer.%s has no effect with mechanism %s; remove it, or set mechanism to OAUTHBEARER%s" $at $name $sasl.mechanism $hint) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -65,8 +65,8 @@ more is a line break to YAML, and would not arrive as it was.
 {{- $_ := set $sections.topics "replication_factor" $values.topics.replicationFactor -}}
 {{- $access := include "creative-feedback.access.settings" .kafka | fromJson -}}
 {{- range $key, $value := $access -}}{{- $_ := set $sections.kafka $key $value -}}{{- end -}}
-{{- with $values.pretraining -}}
-{{- if .name -}}{{- $_ := set $sections.quality "pretrain_file" "/etc/creative-feedback/pretraining/explorations.json" -}}{{- end -}}
+{{- if $values.pretraining -}}
+{{- $_ := set $sections.quality "pretrain_file" "/etc/creative-feedback/pretraining/explorations.json" -}}
 {{- end -}}
 {{- toJson $sections -}}
 {{- end -}}
@@ -76,7 +76,7 @@ more is a line break to YAML, and would not arrive as it was.
 {{- $sections := include "creative-feedback.settings.common" (dict "context" . "kafka" .Values.kafka) | fromJson -}}
 {{- $_ := set $sections.http "host" "0.0.0.0" -}}
 {{- $_ := set $sections.http "port" 8080 -}}
-{{- with .Values.http.tokenSecret -}}
+{{- with (.Values.http | default dict).tokenSecret -}}
 {{- $_ := set $sections.http "token_file" "/etc/creative-feedback/http-token/token" -}}
 {{- end -}}
 {{- include "creative-feedback.toml" (dict "sections" $sections) | trim }}
