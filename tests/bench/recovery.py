@@ -31,7 +31,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -76,9 +76,10 @@ class Member:
         self._process = process
         self._listening = asyncio.create_task(self._listen())
         self.running: frozenset[int] = frozenset()
+        self.address: str | None = None  # of its HTTP surface
 
     @classmethod
-    async def start(cls, instance_id: str, flags: Mapping[str, Any], log: Path) -> Member:
+    async def start(cls, instance_id: str, flags: Mapping[str, Any], log: Path) -> Self:
         """A whole new process; what it logs goes to the file."""
         options = [f"--set={name}={value}" for name, value in flags.items()]
         command = (sys.executable, "-m", "processor.app", "run", "--json", "--instance", instance_id, *options)
@@ -96,7 +97,8 @@ class Member:
     async def _listen(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self.running = frozenset(msgspec.json.decode(line, type=Report).running)
+            report = msgspec.json.decode(line, type=Report)
+            self.running, self.address = frozenset(report.running), report.address
 
 
 class Answers:
