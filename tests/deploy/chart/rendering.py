@@ -44,7 +44,7 @@ def helm(*arguments: str | Path, values: Mapping[str, Any] | None = None) -> sub
     command = [HELM, *map(str, arguments), *(("--values", "-") if values is not None else ())]
     return subprocess.run(
         command,
-        input=json.dumps(values) if values is not None else "",
+        input=yaml.dump(values, Dumper=yaml.CSafeDumper) if values is not None else "",
         capture_output=True, text=True, timeout=50, check=False,
         env={"HOME": "/nonexistent"},  # no settings, repositories or cluster of whoever runs the tests
     )  # fmt: skip

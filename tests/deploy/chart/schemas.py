@@ -51,7 +51,8 @@ def _validator(api_version: str, kind: str, version: str) -> Draft202012Validato
 @functools.cache
 def _definitions(version: str) -> Registry[Any]:
     definitions: Resource[Any] = Resource.from_contents(_schema(version, "_definitions.json"))
-    return Registry[Any]().with_resource("_definitions.json", definitions)
+    registry: Registry[Any] = Registry().with_resource("_definitions.json", definitions)
+    return registry.crawl()  # once, not for every validator
 
 
 def _schema(version: str, name: str) -> Any:
