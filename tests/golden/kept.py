@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from schemas.progress import BARRIER_KEY, PROGRESS_KEY, RESET_PREFIX
+from schemas.state_records import Kind
 from tests.oracle import LoggedRecord
 
 GOLDEN = Path(__file__).parent
 FOLDER = GOLDEN / "changelogs"
 SUFFIX = ".msgpack.xz"
 DIGESTS = GOLDEN / "kept.sha256"
+
+_NO_STATE = (Kind.ERA.value, PROGRESS_KEY, RESET_PREFIX, BARRIER_KEY)
 
 
 class Application(Struct, frozen=True):
@@ -38,6 +42,17 @@ class Application(Struct, frozen=True):
     def partitions(self) -> int:
         """How many partitions each topic has."""
         return len(self.topics["state"])
+
+    def consumed(self, partition: int, records: Iterable[LoggedRecord] | None = None) -> list[LoggedRecord]:
+        """The input (or these records of it) without what was skipped."""
+        start, end = self.skipped.get(partition, (0, 0))
+        given = self.topics["state"][partition] if records is None else records
+        return [record for record in given if not start <= record.offset < end]
+
+
+def state_alone(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Sessions and models, without what says who wrote them and how far."""
+    return {key: value for key, value in records.items() if not key.startswith(_NO_STATE)}
 
 
 def kept_applications() -> list[Path]:

@@ -12,13 +12,13 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from processor.backends.embedded import EmbeddedKafka
 from processor.config import Settings, load_settings
@@ -30,7 +30,7 @@ from topology import partition_of_key
 
 PARTITIONS = 2
 STEP_MS = 1_000  # between the timestamps of two events
-AGE_S = 3_600  # of the first one: none is ahead of the clock
+FIRST_MS = 1_750_000_000_000  # in no broker's future
 WAIT_S = 60.0
 SKIPPED_RECORDS = 5
 SEED = 183  # leaves a session in each mode
@@ -63,6 +63,17 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
 LATER_TTL = "60001ms"
 
 
+async def create_input(settings: Settings) -> None:
+    """The input topic, for records of any age."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        configs = {"retention.ms": "-1", "message.timestamp.after.max.ms": "3600000"}
+        await admin.create_topics([NewTopic(settings.topics.state, PARTITIONS, 1, topic_configs=configs)])
+    finally:
+        await admin.close()
+
+
 class Recorder:
     """One application of a version whose sources are in ``sources``."""
 
@@ -76,10 +87,11 @@ class Recorder:
             **settings,
         }
         self.settings: Settings = load_settings(None, {}, self._flags)
-        self._time_ms = int(time.time() - AGE_S) * 1000
+        self._time_ms = FIRST_MS
 
     async def record(self) -> Application:
         """Work, and read everything that is committed in the end."""
+        await create_input(self.settings)
         await self._command("topics", "apply")
         source = events(SEED, SESSIONS)
         await self._send(islice(source, FIRST_EVENTS))

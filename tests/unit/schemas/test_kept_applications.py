@@ -6,7 +6,6 @@ old version itself made of the same input, and with what this version makes of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from processor.config import Settings, load_settings
 from processor.engine.task import Task
 from processor.loop.changelog import MODES
 from processor.loop.partition import PartitionFold
-from schemas.progress import BARRIER_KEY, PROGRESS_KEY, RESET_PREFIX
+from schemas.progress import PROGRESS_KEY, RESET_PREFIX
 from schemas.state_records import Kind, LedgerRecord, SessionRecord, decode_state
-from tests.golden.kept import Application, kept_applications, read_application
+from tests.golden.kept import Application, kept_applications, read_application, state_alone
 from tests.oracle import LoggedRecord
 from tests.oracle.replay import Expected, Output, replay
 from tests.oracle.verdict import folded
@@ -29,21 +28,10 @@ pytestmark = pytest.mark.parametrize(
 
 application = cache(read_application)
 OUTPUTS = ("actions", "metrics", "dead_letters")
-# What says who wrote a state, and is not the state.
-BY_VERSION = (Kind.ERA.value, PROGRESS_KEY, RESET_PREFIX, BARRIER_KEY)
 
 
 def settings_of(kept: Application) -> Settings:
     return load_settings(None, {}, {"topics.partitions": kept.partitions, **kept.settings})
-
-
-def consumed(kept: Application, partition: int) -> list[LoggedRecord]:
-    start, end = kept.skipped.get(partition, (0, 0))
-    return [record for record in kept.topics["state"][partition] if not start <= record.offset < end]
-
-
-def state_alone(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    return {key: value for key, value in records.items() if not key.startswith(BY_VERSION)}
 
 
 def outputs_of(kept: Application, partition: int, after: int = 0) -> dict[str, list[Output]]:
@@ -63,7 +51,7 @@ def source_offset(output: Output) -> int:
 def test_this_version_makes_of_the_input_what_was_committed(file: Path) -> None:
     kept = application(file)
     for partition in range(kept.partitions):
-        expected = replay(settings_of(kept), {partition: consumed(kept, partition)})[partition]
+        expected = replay(settings_of(kept), {partition: kept.consumed(partition)})[partition]
         assert made_by(expected) == outputs_of(kept, partition)
         assert state_alone(expected.state) == state_alone(folded(kept.topics["changelog"][partition]))
 
@@ -92,7 +80,7 @@ def goes_on(kept: Application, partition: int, log: list[LoggedRecord]) -> None:
         stored[record.key] = record.value
     following = task.end_restore(log[-1].offset + 1, "changelog").next_offset
     made = Expected()
-    task.fold.process([record for record in consumed(kept, partition) if record.offset >= following], made)
+    task.fold.process([record for record in kept.consumed(partition) if record.offset >= following], made)
     assert made_by(made) == outputs_of(kept, partition, following)
     stored.update(task.fold.changes())
     left = {key: value for key, value in stored.items() if value is not None}
