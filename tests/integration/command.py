@@ -1,4 +1,4 @@
-"""The command `creative-feedback run` as a process that is expected to refuse, and topics to refuse for."""
+"""`creative-feedback` as a process that ends by itself, mostly by refusing, and topics to refuse for."""
 
 from __future__ import annotations
 
@@ -6,57 +6,82 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from asyncio.subprocess import Process
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from processor.config import Settings
 from tests.faults.fork_server import ROOT
+from tests.integration.foreign import administrator, foreign_producer
 from tests.kafka.locked import as_party
 from tests.oracle import read_topic
+from topology import Party
 
 USAGE, CLUSTER = 2, 3
 SECONDS = 60.0  # under a busy machine; about two on an idle one
 
 
 class Ended(NamedTuple):
-    """How a command ended; ``line`` is the last one it said."""
+    """How a command ended: exit code, stdout, stderr."""
 
     code: int
-    line: str
-    said: str
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """Everything."""
+        return self.out + self.err
+
+    @property
+    def line(self) -> str:
+        """The last one on stderr."""
+        return (self.err.splitlines() or [""])[-1]
+
+    @property
+    def partitions(self) -> list[dict[str, Any]]:
+        """Of the JSON on stdout."""
+        told: list[dict[str, Any]] = json.loads(self.out)["partitions"]
+        return told
+
+
+async def begun(settings: Settings, party: Party, *arguments: str, **environment: str) -> Process:
+    """`creative-feedback` as a process of its own, under the names of ``settings`` and the rights of the party."""
+    settings = await as_party(settings, party)
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "processor.app", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, **environment_of(settings), **environment},
+    )
+
+
+async def command(settings: Settings, party: Party, *arguments: str, **environment: str) -> Ended:
+    """The same until it ends by itself."""
+    process = await begun(settings, party, *arguments, **environment)
+    try:
+        async with asyncio.timeout(SECONDS):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        out, err = await process.communicate()
+        raise AssertionError(f"it went on for {SECONDS:g} s:\n{out.decode()}{err.decode()}") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
 
 
 async def run_command(settings: Settings, instance: str = "one", **environment: str) -> Ended:
     """`creative-feedback run` until it ends by itself."""
-    settings = await as_party(settings, "processor")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "processor.app",
-        "run",
-        "--instance",
-        instance,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        cwd=ROOT,
-        env={**os.environ, **environment_of(settings), **environment},
-    )
-    try:
-        async with asyncio.timeout(SECONDS):
-            out, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        out, _ = await process.communicate()
-        raise AssertionError(f"it went on for {SECONDS:g} s:\n{out.decode()}") from None
-    said = out.decode()
-    assert process.returncode is not None
-    return Ended(process.returncode, said.splitlines()[-1] if said else "", said)
+    return await command(settings, "processor", "run", "--instance", instance, **environment)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -86,19 +111,9 @@ async def contents(settings: Settings) -> dict[str, dict[int, int]]:
     return {name: (await read_topic(settings.kafka.bootstrap_servers, name)).log_end for name in names}
 
 
-@asynccontextmanager
-async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 async def recreate(settings: Settings, topic: str, configs: Mapping[str, str]) -> None:
     """Delete a topic and make it anew, empty."""
-    async with admin(settings) as client:
+    async with administrator(settings.kafka.bootstrap_servers) as client:
         await client.delete_topics([topic])
         new = NewTopic(topic, settings.topics.partitions, 1, topic_configs=dict(configs))
         async with asyncio.timeout(30):
@@ -109,9 +124,5 @@ async def recreate(settings: Settings, topic: str, configs: Mapping[str, str]) -
 
 async def write_changelog(settings: Settings, key: bytes, value: bytes) -> None:
     """As a foreign writer or another version would."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers)
-    await producer.start()
-    try:
+    async with foreign_producer(settings.kafka.bootstrap_servers) as producer:
         await producer.send_and_wait(settings.topics.changelog, value, key, 0)
-    finally:
-        await producer.stop()

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import signal
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,11 +16,10 @@ from processor.config import Settings, declared_topology
 from processor.errors import Refused
 from processor.surfaces.audit import AuditReport, Span, audit_partition
 from processor.surfaces.audit.span import WHOLE
-from tests.faults.fork_server import ROOT
 from tests.faults.instance import Instance
 from tests.faults.points import Fault
 from tests.faults.stage import Stage, create_topics, scenario_settings, stage
-from tests.integration.command import environment_of
+from tests.integration.command import Ended, command
 from tests.integration.foreign import delete_records
 from tests.kafka.acls import acl_admin
 from tests.kafka.locked import LockedKafka, as_party
@@ -33,43 +28,12 @@ from topology import acls
 pytestmark = pytest.mark.timeout(180)
 
 EQUAL, DIFFERENT = 0, 1
-AUDIT_S = 60.0
 PARTITIONS = 2
 
 
-class Audited(NamedTuple):
-    """How the command ended: exit code, its JSON, its last line on stderr."""
-
-    code: int
-    report: dict[str, Any]
-    line: str
-
-    def partition(self, number: int) -> dict[str, Any]:
-        found: dict[str, Any] = self.report["partitions"][number]
-        return found
-
-
-async def audit(settings: Settings, *arguments: str) -> Audited:
-    """The command as a process of its own, under the names of ``settings``."""
-    settings = await as_party(settings, "auditor")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "processor.app", "audit", "--json", *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, **environment_of(settings)},
-    )
-    try:
-        async with asyncio.timeout(AUDIT_S):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    assert out, err.decode()
-    return Audited(process.returncode, json.loads(out), (err.decode().splitlines() or [""])[-1])
+async def audit(settings: Settings, *arguments: str) -> Ended:
+    """The command with its answer for scripts."""
+    return await command(settings, "auditor", "audit", "--json", *arguments)
 
 
 async def expect_equal(settings: Settings, *partitions: int, span: Span = WHOLE) -> AuditReport:
@@ -135,8 +99,8 @@ async def test_a_foreign_record_is_named_with_partition_offset_and_both_values(
 
         different = await audit(scenario.settings)
         assert different.code == DIFFERENT
-        assert [one["verdict"] for one in different.report["partitions"]] == ["equal", "different"]
-        found = different.partition(1)["difference"]
+        assert [one["verdict"] for one in different.partitions] == ["equal", "different"]
+        found = different.partitions[1]["difference"]
         assert (found["topic"], found["partition"], found["offset"]) == (actions, 1, foreign.offset)
         assert (found["what"], found["expected"], found["found"]) == ("surplus", None, "not ours")
         assert different.line == (
@@ -145,7 +109,7 @@ async def test_a_foreign_record_is_named_with_partition_offset_and_both_values(
         )
         equal = await audit(scenario.settings, "--partition", "0")
         assert (equal.code, equal.line) == (EQUAL, "")
-        assert [report["partition"] for report in equal.report["partitions"]] == [0]
+        assert [report["partition"] for report in equal.partitions] == [0]
 
 
 def changed(scenario: Stage, **loop: Any) -> None:

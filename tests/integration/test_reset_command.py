@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
-import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,10 +17,9 @@ from processor.errors import Refused
 from processor.surfaces.audit import audit_partition
 from processor.surfaces.ports import Move
 from schemas.progress import PROGRESS_KEY, RESET_PREFIX, Progress, decode_progress
-from tests.faults.fork_server import ROOT
 from tests.faults.instance import Instance
 from tests.faults.stage import Stage, stage
-from tests.integration.command import CLUSTER, contents, environment_of
+from tests.integration.command import CLUSTER, Ended, command, contents, run_command
 from tests.integration.foreign import delete_records
 from tests.kafka.locked import as_party
 from tests.oracle import Log, read_topic
@@ -33,48 +27,10 @@ from tests.oracle.verdict import committed_logs, compare, folded, group_offsets
 
 pytestmark = pytest.mark.timeout(180)
 
-COMMAND_S = 60.0  # under a busy machine; about two on an idle one
-
-
-class Ended(NamedTuple):
-    """How a command ended: exit code, stdout, its last line on stderr."""
-
-    code: int
-    out: str
-    line: str
-
-    @property
-    def partitions(self) -> list[dict[str, Any]]:
-        """Of the JSON on stdout."""
-        told: list[dict[str, Any]] = json.loads(self.out)["partitions"]
-        return told
-
-
-async def command(settings: Settings, *arguments: str) -> Ended:
-    """`creative-feedback` as a process of its own that ends by itself."""
-    settings = await as_party(settings, "processor")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "processor.app", *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, **environment_of(settings)},
-    )
-    try:
-        async with asyncio.timeout(COMMAND_S):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), (err.decode().splitlines() or [""])[-1])
-
 
 async def reset(settings: Settings, *arguments: str) -> Ended:
     """With its answer for scripts."""
-    return await command(settings, "reset", "--json", *arguments)
+    return await command(settings, "processor", "reset", "--json", *arguments)
 
 
 async def stopped(instance: Instance) -> None:
@@ -132,7 +88,7 @@ async def test_input_lost_to_retention_is_skipped_once_it_is_accepted_and_the_re
         source = await read_topic(kafka.bootstrap_servers, topic)
         first = at + 40
         await delete_records(kafka.bootstrap_servers, topic, {0: first})
-        refused = await command(settings, "run", "--instance", "one")
+        refused = await run_command(settings)
         assert refused.code == CLUSTER
         assert f"lost {at}..{first - 1}" in refused.line
         assert "`creative-feedback reset`" in refused.line
