@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,11 +110,11 @@ def events(count: int) -> Iterator[tuple[bytes, bytes]]:
         yield name.encode(), json.dumps(event).encode()
 
 
-async def write(settings: Settings, count: int) -> None:
-    """So many events into the input."""
+async def write(settings: Settings, events: Iterable[tuple[bytes, bytes]]) -> None:
+    """Keys and values into the input; returns when all are acknowledged."""
     async with EventProducer(settings) as producer:
         chunk: list[tuple[bytes, bytes]] = []
-        for event in events(count):
+        for event in events:
             chunk.append(event)
             if len(chunk) == CHUNK_EVENTS:
                 await producer.send(chunk)

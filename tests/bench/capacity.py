@@ -30,14 +30,13 @@ from msgspec import Struct
 from prometheus_client.parser import text_string_to_metric_families
 
 from processor.backends.embedded import EmbeddedKafka
-from processor.backends.kafka import EventProducer
 from processor.config import Settings, load_settings
 from processor.surfaces.report import Report
+from tests.bench.backlog import write
 from tests.faults.stage import create_topics
 from tests.oracle.verdict import group_offsets
 
 PARTITIONS = 4
-CHUNK_EVENTS = 2_000
 WAIT_S = 1_800.0
 POLL_S = 0.5
 ROLES = ("state", "actions", "metrics", "dead_letters", "changelog")
@@ -173,15 +172,7 @@ async def measured(kafka: EmbeddedKafka, folder: Path, sessions: int, each: int,
     await create_topics(settings)
     worker = await Worker.start(flags, folder / f"{name}.log")
     empty = await worker.figures()
-    async with EventProducer(settings) as producer:
-        chunk: list[tuple[bytes, bytes]] = []
-        for event in events(sessions, each):
-            chunk.append(event)
-            if len(chunk) == CHUNK_EVENTS:
-                await producer.send(chunk)
-                chunk = []
-        await producer.send(chunk)
-        await producer.flush()
+    await write(settings, events(sessions, each))
     count = sessions * each
     deadline = asyncio.get_running_loop().time() + WAIT_S
     while sum((await group_offsets(settings)).values()) < count:

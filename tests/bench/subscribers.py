@@ -47,7 +47,7 @@ from processor.surfaces.showing import shown_alone
 from processor.surfaces.watch.watch import Watch
 from schemas.codec import encode_json
 from schemas.metrics import Metric, PerformanceTrend
-from tests.bench.backlog import Rate, Stopwatch, application, broker, write
+from tests.bench.backlog import Rate, Stopwatch, application, broker, events, write
 
 WARM_S = 2.0  # from the first commit on, before counting begins
 
@@ -162,7 +162,7 @@ async def pairs(
             flags = {"http.port": 0, "http.max_subscribers": max(crowd_of[0] + crowd_of[1], 1)}
             settings = await application(servers, f"subscribers-{turn}-{watched}".lower(), flags)
             if not measured and not pair:
-                await write(settings, count)
+                await write(settings, events(count))
             pair[watched] = await measure(settings, seconds, *(crowd_of if watched else (0, 0, [])))
             print(json.dumps({"turn": turn, "watched": watched, **pair[watched]}), file=sys.stderr, flush=True)
         measured.append(pair)

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from processor.config import Settings
 from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.folds import partition_fold
-from tests.bench.backlog import PARTITIONS, Counting, Rate, Stopwatch, application, broker, worked_off, write
+from tests.bench.backlog import PARTITIONS, Counting, Rate, Stopwatch, application, broker, events, worked_off, write
 
 COPIED_TOPIC = "throughput.copied"
 
@@ -69,7 +69,7 @@ async def main(servers: str, count: int, rounds: int) -> dict[str, object]:
     for turn in range(rounds):
         settings = await application(servers, f"throughput-{turn}")
         if turn == 0:
-            await write(settings, count)
+            await write(settings, events(count))
         copies.append(await measure_copy(settings, count))
         rate, commits = await measure_processor(settings, count)
         processed.append(rate)

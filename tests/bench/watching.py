@@ -33,7 +33,7 @@ from processor.surfaces.logs import configure_logging
 from processor.surfaces.observers import Observers
 from processor.surfaces.showing import shown_alone
 from processor.surfaces.watch.watch import Watch
-from tests.bench.backlog import Counting, Rate, application, broker, worked_off, write
+from tests.bench.backlog import Counting, Rate, application, broker, events, worked_off, write
 
 
 async def measure(settings: Settings, count: int, *, watched: bool) -> Rate:
@@ -79,7 +79,7 @@ async def main(servers: str, count: int, rounds: int) -> dict[str, object]:
         for watched in (False, True) if turn % 2 else (True, False):
             settings = await application(servers, f"watching-{turn}-{watched}".lower(), {"http.port": 0})
             if not pairs and not pair:
-                await write(settings, count)
+                await write(settings, events(count))
             pair[watched] = await measure(settings, count, watched=watched)
         pairs.append(pair)
     return {
