@@ -1,6 +1,7 @@
 """Campaigns: many faults of every kind in seeded rounds, each round proven by the oracle.
 
     rounds.py   so many faults on one stage, decided by the campaign's seed and the round's number
+    crews.py    the scene of the next two: workers that share partitions under load
     kills.py    SIGKILL at named points of the commit cycle and at any moment; all workers at once
     zombies.py  SIGSTOP past the session time-out, takeover, SIGCONT
     brokers.py  faults of brokers on three nodes

@@ -9,41 +9,26 @@ import time
 from pathlib import Path
 
 from processor.backends.embedded import EmbeddedKafka
+from tests.faults.campaign.crews import MOST_COMMITS, MOST_WAIT_S, PARTITIONS, RATE, crew_stage, workers_of
 from tests.faults.campaign.report import Tally
 from tests.faults.campaign.rounds import Round, derived
 from tests.faults.instance import Instance
 from tests.faults.points import POINTS, STARTING_STEPS, Fault
-from tests.faults.stage import Stage, stage
-
-RATE = 200.0  # events a second: every commit has something to commit, and the machine has time for the faults
-PARTITIONS = 6
-WORKERS = ("one", "two", "three")
+from tests.faults.stage import Stage
 
 WORKING = "any moment of work"
 UNSETTLED = "any moment of a start or rebalance"
 POWER_CUT = "all workers at once"
 
-# Not reached before so many commits; what comes once for a start or a partition is reached at once.
-MOST_COMMITS = 5
 MOST_COMMITS_AT_RANDOM = 4
-MOST_WAIT_S = 0.03
 MOST_UNSETTLED_S = 0.6
 UNSETTLED_SHARE = 0.3
 
 
 async def kills(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -> None:
     """One round: two or three workers, by turns with static and dynamic membership."""
-    settings = {
-        "engine.static_membership": part.number % 2 == 0,
-        "topics.replication_factor": len(kafka.nodes),
-        "engine.session_timeout_ms": 1_000,
-        "engine.transaction_timeout_ms": 1_000,
-        "engine.commit_interval_ms": 80,
-    }
-    names = WORKERS[: 2 + part.number // 2 % 2]
-    servers, seed = kafka.bootstrap_servers, part.own_seed
-    async with stage(servers, folder, seed=seed, partitions=PARTITIONS, settings=settings, live=True) as scenario:
-        crew = Crew(scenario, names, tally)
+    async with crew_stage(kafka, folder, part) as scenario:
+        crew = Crew(scenario, workers_of(part), tally)
         scenario.load.begin(RATE)
         targets = [target(part.seed, index) for index in range(part.first, part.first + part.faults)]
         for index, point in enumerate(targets):

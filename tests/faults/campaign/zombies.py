@@ -8,39 +8,26 @@ import time
 from pathlib import Path
 
 from processor.backends.embedded import EmbeddedKafka
+from tests.faults.campaign.crews import MOST_COMMITS, MOST_WAIT_S, RATE, crew_stage, workers_of
 from tests.faults.campaign.report import Tally
 from tests.faults.campaign.rounds import Round
 from tests.faults.instance import Instance
 from tests.faults.points import Fault
-from tests.faults.stage import Stage, stage
-
-RATE = 200.0
-PARTITIONS = 6
-WORKERS = ("one", "two", "three")
+from tests.faults.stage import Stage
 
 # None: at any moment.  Before TxnOffsetCommit everything is written and nothing speaks for it; before EndTxn all of
 # it could become visible.
 WAYS = (None, "before commit_offsets", "before end")
 RANDOM = "any moment"
-MOST_COMMITS = 5
 
 # Such a worker does not give up its transaction by its own clock: it goes on and hears the broker's word.
 PATIENCE_S = 60.0
-MOST_WAIT_S = 0.03
 
 
 async def zombies(kafka: EmbeddedKafka, folder: Path, part: Round, tally: Tally) -> None:
     """One round: two or three workers, by turns with static and dynamic membership; the first is patient."""
-    settings = {
-        "engine.static_membership": part.number % 2 == 0,
-        "topics.replication_factor": len(kafka.nodes),
-        "engine.session_timeout_ms": 1_000,
-        "engine.transaction_timeout_ms": 1_000,
-        "engine.commit_interval_ms": 80,
-    }
-    names = WORKERS[: 2 + part.number // 2 % 2]
-    servers, seed = kafka.bootstrap_servers, part.own_seed
-    async with stage(servers, folder, seed=seed, partitions=PARTITIONS, settings=settings, live=True) as scenario:
+    names = workers_of(part)
+    async with crew_stage(kafka, folder, part) as scenario:
         patience = {names[0]: PATIENCE_S}
         workers = {name: await scenario.start(name, patience_s=patience.get(name)) for name in names}
         await scenario.working(*workers.values())
