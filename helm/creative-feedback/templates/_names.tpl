@@ -42,7 +42,7 @@ Hooks run before the chart's own service account exists: they take one that is t
 
 {{/* What never changes in the life of a release: a StatefulSet's selector cannot be altered. */}}
 {{- define "creative-feedback.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "creative-feedback.name" .context }}
+app.kubernetes.io/name: {{ include "creative-feedback.name" .context | quote }}
 app.kubernetes.io/instance: {{ .context.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}

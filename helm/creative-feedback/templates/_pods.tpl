@@ -52,7 +52,7 @@ tolerations:
 {{- define "creative-feedback.topicsPod" -}}
 {{- $kafka := include "creative-feedback.topicsKafka" .context | fromJson -}}
 restartPolicy: Never
-serviceAccountName: {{ include "creative-feedback.hookServiceAccountName" .context }}
+serviceAccountName: {{ include "creative-feedback.hookServiceAccountName" .context | quote }}
 {{ include "creative-feedback.podSecurity" .context }}
 {{- include "creative-feedback.placement" .context }}
 {{- with .context.Values.affinity }}
