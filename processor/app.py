@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -148,8 +148,8 @@ class ApacheKafka:
                 async def members(self) -> Sequence[str]:
                     return await lost.members()
 
-                async def standing(self, partition: int) -> Standing:
-                    return Standing(partition, *await lost.standing(partition))
+                async def standing(self, partition: int, each: Callable[[bytes, bytes | None], None]) -> Standing:
+                    return Standing(partition, *await lost.standing(partition, each))
 
                 async def write(self, states: Sequence[RebuiltState]) -> None:
                     await lost.write(

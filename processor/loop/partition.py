@@ -295,7 +295,8 @@ class PartitionFold:
     def _corrupt(self, what: str) -> Refused:
         return Refused(
             f"changelog of {self.topic} partition {self.partition}: {what}; "
-            "run the version that wrote it or a newer one, or restore the topic from before it was damaged"
+            "run the version that wrote it or a newer one, or restore the topic from before it was damaged, or delete "
+            "it, run `creative-feedback topics apply`, then `creative-feedback rebuild`"
         )
 
     def _new_session(self, session_id: str) -> Session:

@@ -131,8 +131,9 @@ class ChangelogAdmin(Protocol):
     async def members(self) -> Sequence[str]:
         """Who is in the group now, each by client id and host."""
 
-    async def standing(self, partition: int) -> Standing:
-        """As it is now; waits for transactions that are open there."""
+    async def standing(self, partition: int, each: Callable[[bytes, bytes | None], None]) -> Standing:
+        """As it is now; waits for transactions that are open there.  ``each`` sees the fold's records, as a restore
+        will, and refuses what it cannot read."""
 
     async def write(self, states: Sequence[RebuiltState]) -> None:
         """All of them, or none that a processor would use; raises `Refused` while others are in the group, and where

@@ -132,7 +132,8 @@ async def apply(connection: Connection, settings: Settings, steps: Plan, declare
                 raise Refused(f"alter {name}: {error_name(code)} {message or ''}")
         done.extend(str(step) for step in steps.alterations)
     await _check_acls(connection, declared, settings.engine.application_id, "topics")
-    initialised = await _initialise(settings, declared)
+    await connection.client.set_topics(frozenset(topic.name for topic in declared.topics))
+    initialised = await _initialise(connection, settings, declared)
     if initialised:
         done.append(f"wrote the first progress record of {initialised} changelog partitions")
     return done
@@ -151,10 +152,10 @@ async def _await_leaders(connection: Connection, declared: Topology) -> None:
         await connection.refresh()
 
 
-async def _initialise(settings: Settings, declared: Topology) -> int:
+async def _initialise(connection: Connection, settings: Settings, declared: Topology) -> int:
     """Write the first progress record where a changelog partition never had anything; returns in how many.
 
-    Without its changelog an application that has already committed offsets would begin anew and repeat everything.
+    Without its changelog an application that has worked before would begin anew and repeat everything.
     """
     cluster = KafkaCluster(settings, "topics")
     await cluster.open()
@@ -164,12 +165,12 @@ async def _initialise(settings: Settings, declared: Topology) -> int:
         for partition in range(declared.input.partitions):
             if not await _untouched(cluster, changelog, partition):
                 continue
-            committed = await committed_offset(cluster.store_connection, settings, partition)
-            if committed > 0:
+            worked = await _worked(cluster, connection, settings, partition)
+            if worked is not None:
                 raise Refused(
-                    f"changelog {changelog}-{partition} is empty but group {settings.engine.application_id!r} has "
-                    f"committed offset {committed}: the changelog was lost; rebuild it from the input with "
-                    "`creative-feedback rebuild`, restore it, or use a new engine.application_id with new output topics"
+                    f"changelog {changelog}-{partition} is empty but {worked}: the changelog was lost; rebuild it from "
+                    "the input with `creative-feedback rebuild`, restore it, or use a new engine.application_id with "
+                    "new output topics"
                 )
             start = await list_offset(cluster.input_connection, settings.topics.state, partition, EARLIEST)
             records = BatchList(changelog, 4096, transactional=False)
@@ -180,6 +181,18 @@ async def _initialise(settings: Settings, declared: Topology) -> int:
     finally:
         await cluster.close()
     return written
+
+
+async def _worked(cluster: KafkaCluster, connection: Connection, settings: Settings, partition: int) -> str | None:
+    """What shows that the partition was processed before: the group forgets its offsets, the outputs do not."""
+    committed = await committed_offset(cluster.store_connection, settings, partition)
+    if committed > 0:
+        return f"group {settings.engine.application_id!r} has committed offset {committed}"
+    topics = settings.topics
+    for topic in (topics.actions, topics.dead_letters):  # every first event has one of them
+        if await list_offset(connection, topic, partition, LATEST) > 0:
+            return f"{topic}-{partition} is not"
+    return None
 
 
 async def _untouched(cluster: KafkaCluster, changelog: str, partition: int) -> bool:

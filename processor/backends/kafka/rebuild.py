@@ -8,7 +8,7 @@ removes what was left over.  Each transaction is an ordinary commit of the group
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Self
 
 from processor.backends.kafka.admin import check, committed_offset
@@ -29,6 +29,7 @@ NAME = "rebuild"  # of the member and of its transactional id
 ENGINES_OWN = b"\x00"  # how the keys of what is not the fold's begin
 ATTEMPTS = 3
 Change = tuple[bytes, bytes | None]
+Each = Callable[[bytes, bytes | None], None]
 
 
 class NewState(NamedTuple):
@@ -76,10 +77,13 @@ class LostChangelogs:
         """Client id and host of every member of the group."""
         return await member_names(self._cluster, self._settings)
 
-    async def standing(self, partition: int) -> tuple[dict[bytes, bytes], int | None]:
-        """The engine's own records, and the group's committed offset; changes nothing."""
+    async def standing(self, partition: int, each: Each) -> tuple[dict[bytes, bytes], int | None]:
+        """The engine's own records, and the group's committed offset; changes nothing.
+
+        ``each`` sees the fold's records: whoever restores sees them too, also those that are replaced by then.
+        """
         end = await list_offset(self._cluster.store_connection, self._settings.topics.changelog, partition, LATEST)
-        held = await self._held(partition, end - 1) if end else {}
+        held = await self._held(partition, end - 1, each) if end else {}
         committed = await committed_offset(self._cluster.store_connection, self._settings, partition)
         own = {key: value for key, value in held.items() if key.startswith(ENGINES_OWN)}
         return own, committed if committed >= 0 else None
@@ -131,12 +135,14 @@ class LostChangelogs:
             [_Part(tasks[state.partition], [(PROGRESS_KEY, state.progress)], state.next_offset) for state in states]
         )
 
-    async def _held(self, partition: int, barrier: int) -> dict[bytes, bytes]:
+    async def _held(self, partition: int, barrier: int, each: Each | None = None) -> dict[bytes, bytes]:
         """The newest values up to the record at this offset; of the fold's keys without their values."""
         held: dict[bytes, bytes] = {}
         told = False
 
-        def each(key: bytes, value: bytes | None) -> None:
+        def take(key: bytes, value: bytes | None) -> None:
+            if each is not None and not key.startswith(ENGINES_OWN):
+                each(key, value)
             if value is None:
                 held.pop(key, None)
             elif key != BARRIER_KEY:
@@ -150,7 +156,7 @@ class LostChangelogs:
                 )
                 told = True
 
-        while not await self._cluster.read_changelog(partition, barrier, each, waiting):
+        while not await self._cluster.read_changelog(partition, barrier, take, waiting):
             held.clear()
         return held
 

@@ -15,6 +15,7 @@ from processor.surfaces.cli.event_loop import run_async
 from processor.surfaces.cli.exits import Difference
 from processor.surfaces.cli.options import Config, Json, Overrides, Partitions, gather_settings, partitions_of
 from processor.surfaces.cli.partition_bars import partition_bars
+from processor.surfaces.folds import partition_fold
 from processor.surfaces.ports import ChangelogAdmin, Kafka, Logs, RebuiltState
 from processor.surfaces.rebuild import RebuildReport, RebuiltPartition, Words, rebuild_partition
 
@@ -117,7 +118,7 @@ class _Work:
         self, admin: ChangelogAdmin, logs: Logs, number: int, report: RebuildReport
     ) -> RebuiltState | None:
         try:
-            standing = await admin.standing(number)
+            standing = await admin.standing(number, partition_fold(self._settings, number).restore)
         except Refused as error:
             report.partitions.append(RebuiltPartition(number, reason=str(error)))
             return None
