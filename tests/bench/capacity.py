@@ -18,7 +18,7 @@ import random
 import signal
 import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,18 @@ class Worker:
     async def start(cls, flags: Mapping[str, Any], log: Path) -> Worker:
         """Returns once all partitions work."""
         options = [f"--set={name}={value}" for name, value in flags.items()]
-        command = (sys.executable, "-m", "processor.app", "run", "--json", "--instance", "bench", *options)
+        command = (
+            sys.executable,
+            "-m",
+            "processor.app",
+            "run",
+            "--json",
+            "--stop-when-stdin-closes",
+            "--instance=bench",
+            *options,
+        )
         with log.open("ab") as sink:
-            process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=sink)
+            process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=sink)
         assert process.stdout is not None
         async for line in process.stdout:
             report = msgspec.json.decode(line, type=Report)
