@@ -32,7 +32,7 @@ def anchor_hash(record: InputRecord) -> bytes:
 
 
 class Task:
-    """A partition's state machine; it never awaits: `Partitions` restores it, `Transactions` commit it.
+    """A partition's state machine; it never awaits: `Partitions` restores it, `Transactions` commits it.
 
     ``position`` is the next input offset the fold has not seen; ``computed`` counts batches computed and
     ``committed`` those answered: the task is clean when they are equal (rule R3).  ``changelog_next`` is the offset
