@@ -56,6 +56,15 @@ async def shown_alone(settings: Settings, watch: Watch, kafka: Kafka) -> AsyncIt
 
     Raises `Refused` where it cannot be listened on.
     """
+    async with shown_soon(settings, watch, kafka) as listening:
+        async with asyncio.timeout(LISTENING_S):
+            url = await listening
+        yield url
+
+
+@asynccontextmanager
+async def shown_soon(settings: Settings, watch: Watch, kafka: Kafka) -> AsyncIterator[asyncio.Future[str]]:
+    """As `shown_alone`, without waiting for it: the value will have the address, or why there is none."""
     loop = asyncio.get_running_loop()
     listening: asyncio.Future[str] = loop.create_future()
     sessions = OwnSessions(settings, watch, loop)
@@ -84,9 +93,7 @@ async def shown_alone(settings: Settings, watch: Watch, kafka: Kafka) -> AsyncIt
                 raise
 
     async with beside(THREAD, show, GRACE_S):
-        async with asyncio.timeout(LISTENING_S):
-            url = await listening
-        yield url
+        yield listening
 
 
 async def _hear(picture: Picture, watch: Watch, stop: asyncio.Event) -> None:

@@ -28,7 +28,7 @@ from processor.surfaces.logs import begin_logging
 from processor.surfaces.observers import Observers
 from processor.surfaces.ports import Kafka
 from processor.surfaces.report import ReportedSecond
-from processor.surfaces.showing import end_frozen, shown_alone, shown_by_supervisor, workers_shown
+from processor.surfaces.showing import end_frozen, shown_alone, shown_by_supervisor, shown_soon, workers_shown
 from processor.surfaces.supervisor import Supervisor, Worker
 from processor.surfaces.tracing_environment import tracing_from_environment
 from processor.surfaces.watch.watch import Watch
@@ -148,11 +148,16 @@ async def _work(kafka: Kafka, settings: Settings, as_json: bool, with_parent: bo
             stack.push_async_callback(cancelled, asyncio.create_task(_stop_at_end_of_stdin(stop)))
         stack.push_async_callback(cancelled, asyncio.create_task(watch.turn()))
         stack.push_async_callback(cancelled, asyncio.create_task(_tell_stopping(watch, stop)))
-        if beats_to is None:
+        listening: asyncio.Future[str] | None = None
+        if beats_to is not None:
+            await stack.enter_async_context(shown_by_supervisor(settings, watch, beats_to))
+        elif settings.http.advertised_url is not None:
+            # Nobody has to be told the address: partitions need not wait until a web server is imported.
+            listening = await stack.enter_async_context(shown_soon(settings, watch, kafka))
+            listening.add_done_callback(lambda shown: stop.set() if shown.exception() is not None else None)
+        else:
             url = await stack.enter_async_context(shown_alone(settings, watch, kafka))
             settings = advertising(settings, url)
-        else:
-            await stack.enter_async_context(shown_by_supervisor(settings, watch, beats_to))
         if as_json:
             report = ReportedSecond(name, settings.http.advertised_url)
             observers.append(report)
@@ -171,6 +176,8 @@ async def _work(kafka: Kafka, settings: Settings, as_json: bool, with_parent: bo
             watch.ended(str(error) or type(error).__name__)
             raise
         watch.ended(None)
+        if listening is not None and listening.done():
+            listening.result()  # nobody can look, which is why it has ended
 
 
 def advertising(settings: Settings, url: str) -> Settings:

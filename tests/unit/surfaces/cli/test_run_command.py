@@ -1,0 +1,71 @@
+"""``creative-feedback run``: what waits for what."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NoReturn
+
+import pytest
+
+from processor.config import Settings
+from processor.engine.observer import Observer
+from processor.engine.ports import FoldFactory
+from processor.errors import Refused
+from tests.unit.surfaces.cli.commands import run_command
+
+WAIT_S = 10.0
+KNOWN = ("run", "--set", "http.advertised_url=http://pod-0:8080")
+
+
+class KafkaInMemory:
+    """`processor.surfaces.ports.Kafka` whose work is to begin, and to last until it is told to stop or is done."""
+
+    def __init__(self, *, lasting: bool) -> None:
+        self.began = threading.Event()
+        self.stopped = False
+        self._lasting = lasting
+
+    async def run(self, settings: Settings, folds: FoldFactory, observer: Observer, stop: asyncio.Event) -> None:
+        self.began.set()
+        if self._lasting:
+            async with asyncio.timeout(WAIT_S):
+                await stop.wait()
+        self.stopped = stop.is_set()
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's logging is the process's, which here is that of all tests."""
+    monkeypatch.setattr("processor.surfaces.cli.run.begin_logging", lambda *_, **__: None)
+
+
+def test_partitions_do_not_wait_for_a_web_server_whose_address_is_known(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = KafkaInMemory(lasting=False)
+
+    @asynccontextmanager
+    async def served(*_: object) -> AsyncIterator[str]:
+        assert await asyncio.to_thread(kafka.began.wait, WAIT_S), "the work waits for the web server"
+        yield "http://pod-0:8080"
+
+    monkeypatch.setattr("processor.surfaces.serving.served", served)
+    ended = run_command(capfd, *KNOWN, kafka=kafka)
+    assert ended.code == 0, ended.err
+
+
+def test_a_port_that_cannot_be_had_ends_the_work_in_order_and_is_named(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka = KafkaInMemory(lasting=True)
+
+    def served(*_: object) -> NoReturn:
+        raise Refused("port 8080 is taken: choose another http.port")
+
+    monkeypatch.setattr("processor.surfaces.serving.served", served)
+    ended = run_command(capfd, *KNOWN, kafka=kafka)
+    assert (ended.code, kafka.stopped) == (3, True)
+    assert ended.err.splitlines()[-1] == "creative-feedback: port 8080 is taken: choose another http.port"
