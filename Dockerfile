@@ -24,6 +24,7 @@ COPY . .
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
     && tools/bin/pip --python /opt/creative-feedback/bin/python install --no-deps --no-index --find-links wheels \
         creative-feedback \
+    && find /opt/creative-feedback -type d -name tests -prune -exec rm -r {} + \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/creative-feedback/lib
 
 
