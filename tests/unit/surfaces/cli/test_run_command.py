@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import NoReturn
 
 import pytest
@@ -39,7 +40,8 @@ class KafkaInMemory:
 @pytest.fixture(autouse=True)
 def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command's logging is the process's, which here is that of all tests."""
-    monkeypatch.setattr("processor.surfaces.cli.run.begin_logging", lambda *_, **__: None)
+    module = import_module("processor.surfaces.cli.run")  # beside it the package has the command of the same name
+    monkeypatch.setattr(module, "begin_logging", lambda *_, **__: None)
 
 
 def test_partitions_do_not_wait_for_a_web_server_whose_address_is_known(
