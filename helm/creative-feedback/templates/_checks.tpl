@@ -148,7 +148,7 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 {{- fail (printf "extraEnv: %s is set by the chart; remove it" .name) -}}
 {{- end -}}
 {{- end -}}
-{{- $own := include "creative-feedback.selectorLabels" (dict "context" . "component" "processor") | fromYaml -}}
+{{- $own := include "creative-feedback.processorLabels" (dict "context" . "component" "processor") | fromYaml -}}
 {{- range $label, $value := .Values.podLabels -}}
 {{- if hasKey $own $label -}}
 {{- fail (printf "podLabels: %s is set by the chart, whose selectors need it; remove it" $label) -}}

@@ -47,6 +47,20 @@ app.kubernetes.io/instance: {{ .context.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
+{{- define "creative-feedback.applicationId" -}}
+{{- dig "engine" "application_id" "" (.Values.settings | default dict) | default "creative-feedback" -}}
+{{- end -}}
+
+{{/*
+Of the StatefulSet and its pods alone: the application is part of the selector, so that Kubernetes refuses to change it in
+a running release. Half of the pods in another group would process everything a second time.
+*/}}
+{{- define "creative-feedback.processorLabels" -}}
+{{- $id := include "creative-feedback.applicationId" .context -}}
+{{ include "creative-feedback.selectorLabels" . }}
+creative-feedback/application: {{ ternary $id (sha256sum $id | trunc 32) (regexMatch "^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $id) | quote }}
+{{- end -}}
+
 {{/* Of objects; a pod template has the selector's labels only, so that a new chart version alone restarts nothing. */}}
 {{- define "creative-feedback.labels" -}}
 {{ include "creative-feedback.selectorLabels" . }}
@@ -56,9 +70,9 @@ app.kubernetes.io/managed-by: {{ .context.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 {{- end -}}
 
+{{/* .own: what the chart needs, as YAML; it wins over what values add. */}}
 {{- define "creative-feedback.podLabels" -}}
-{{- $own := include "creative-feedback.selectorLabels" . | fromYaml -}}
-{{- mergeOverwrite (deepCopy (.context.Values.podLabels | default dict)) $own | toYaml -}}
+{{- mergeOverwrite (deepCopy (.context.Values.podLabels | default dict)) (fromYaml .own) | toYaml -}}
 {{- end -}}
 
 {{- define "creative-feedback.image" -}}

@@ -202,6 +202,7 @@ def toml(chosen: str, changed: dict[str, Any] | None = None) -> dict[str, Any]:
     return tomllib.loads(content)
 
 
-def test_the_environment_has_only_what_differs_from_pod_to_pod() -> None:
+def test_the_environment_has_only_what_differs_from_pod_to_pod_and_the_application() -> None:
     names = {name for name in worker_pod(rendered("production")).environment if name.startswith("CREATIVE_FEEDBACK")}
-    assert names == {"CREATIVE_FEEDBACK__ENGINE__INSTANCE_ID", "CREATIVE_FEEDBACK__HTTP__ADVERTISED_URL"}
+    own = {"CREATIVE_FEEDBACK__ENGINE__INSTANCE_ID", "CREATIVE_FEEDBACK__HTTP__ADVERTISED_URL"}
+    assert names == own | {"CREATIVE_FEEDBACK__ENGINE__APPLICATION_ID"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ pytestmark = needs_helm
 # What an API server lets an update change of a StatefulSet's specification.
 MUTABLE = {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "minReadySeconds"}
 RENAMED = {"long-names", "digest"}  # sets with another name in them
+OTHER_APPLICATION = {"production", "odd-settings"}
 
 
 def template(chosen: str, changed: dict[str, Any] | None = None) -> Object:
@@ -155,11 +157,28 @@ def test_selectors_select_the_pods_and_nobody_elses(chosen: str) -> None:
 
 @each_set
 def test_a_release_can_be_upgraded_from_any_values_to_any_others(chosen: str) -> None:
-    if chosen in RENAMED:
-        pytest.skip("another name is another StatefulSet")
+    if chosen in RENAMED | OTHER_APPLICATION:
+        pytest.skip("another name or application is another StatefulSet")
     before, after = rendered("minimal").statefulset, rendered(chosen).statefulset
     assert before["metadata"]["name"] == after["metadata"]["name"]
     assert fixed(before) == fixed(after)
+
+
+def test_another_application_is_refused_in_a_release_that_runs() -> None:
+    changed = {"settings": {"engine": {"application_id": "other"}}}
+    before, after = rendered("minimal"), rendered("minimal", changed)
+    assert fixed(before.statefulset)["selector"] != fixed(after.statefulset)["selector"]
+    # What the refused update has left in the ConfigMap must not be what a pod reads that starts again.
+    told = {one["name"]: one.get("value") for one in template("minimal")["spec"]["containers"][0]["env"]}
+    assert told["CREATIVE_FEEDBACK__ENGINE__APPLICATION_ID"] == "creative-feedback"
+
+
+@pytest.mark.parametrize("application_id", ["a" * 200, "-x", "x.", "0123"])
+def test_every_application_id_makes_a_label(application_id: str) -> None:
+    spec = rendered("minimal", {"settings": {"engine": {"application_id": application_id}}}).statefulset["spec"]
+    label = spec["selector"]["matchLabels"]["creative-feedback/application"]
+    assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", label)
+    assert spec["template"]["metadata"]["labels"]["creative-feedback/application"] == label
 
 
 def fixed(statefulset: Object) -> Object:
