@@ -189,10 +189,7 @@ def decode_state(value: bytes, record_type: type[AnyRecord]) -> AnyRecord:
     try:
         record = msgspec.msgpack.decode(value, type=record_type)
     except msgspec.DecodeError as error:
-        newer = _newer_format(value)
-        if newer is not None:
-            raise ValueError(newer) from None
-        raise ValueError(f"not a {record_type.__name__}: {error}") from None
+        raise ValueError(newer_format(value) or f"not a {record_type.__name__}: {error}") from None
     if record.format > FORMAT:
         raise ValueError(_newer(record.format))
     return record
@@ -206,7 +203,8 @@ def decode_marks(value: bytes) -> Marks:
         raise ValueError(f"marks of the progress record: {error}") from None
 
 
-def _newer_format(value: bytes) -> str | None:
+def newer_format(value: bytes) -> str | None:
+    """What to say of a value that a newer version wrote, None where it is no such thing."""
     try:
         fields = msgspec.msgpack.decode(value)
     except ValueError:

@@ -25,6 +25,7 @@ from schemas.state_records import (
     ModelRecord,
     SessionRecord,
     decode_state,
+    newer_format,
     parse_state_key,
     unpack_floats,
 )
@@ -58,7 +59,8 @@ class StoredPartition:
                 stored = self._sessions[session_id] = StoredSession()
             stored.take(kind, slot, value)
         except ValueError as error:
-            raise ValueError(f"state record {key!r}: {error}") from None
+            # A newer version may have kinds of keys that are unknown here: its format says more than that.
+            raise ValueError(f"state record {key!r}: {newer_format(value or b'') or error}") from None
         if value is None and stored.empty():
             del self._sessions[session_id]
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from processor.loop.restoring import StoredPartition
 from schemas import progress, state_records
 from schemas.progress import PROGRESS_KEY, RESET_PREFIX, decode_progress
 from schemas.state_records import Kind, Marks, decode_marks, decode_state, encode_state
@@ -126,6 +127,14 @@ def test_a_newer_progress_record_is_named_with_its_version_whatever_it_adds() ->
     newer = progress.FORMAT + 1
     with pytest.raises(ValueError, match=rf"^written in format {newer} by version 0\.1\.0, this version reads"):
         decode_progress(with_one_field_more(progress.encode_progress(PROGRESS), format_=newer))
+
+
+def test_a_kind_that_only_a_newer_version_knows_is_named_by_its_format() -> None:
+    newer = state_records.FORMAT + 1
+    with pytest.raises(ValueError, match=f"^state record b'xs1': written in format {newer}, this version reads up to"):
+        StoredPartition().take(b"xs1", msgspec.msgpack.encode([newer, "whatever"]))
+    with pytest.raises(ValueError, match="^state record b'xs1': unknown kind of state record$"):
+        StoredPartition().take(b"xs1", None)
 
 
 def test_what_is_kept_never_changes() -> None:
