@@ -9,7 +9,7 @@ import hashlib
 import lzma
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,8 @@ GOLDEN = Path(__file__).parent
 FOLDER = GOLDEN / "changelogs"
 SUFFIX = ".msgpack.xz"
 DIGESTS = GOLDEN / "kept.sha256"
+
+Value = TypeVar("Value", bytes, bytes | None)
 
 _NO_STATE = (Kind.ERA.value, PROGRESS_KEY, RESET_PREFIX, BARRIER_KEY)
 
@@ -50,7 +52,7 @@ class Application(Struct, frozen=True):
         return [record for record in given if not start <= record.offset < end]
 
 
-def state_alone(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def state_alone(records: Mapping[bytes, Value]) -> dict[bytes, Value]:
     """Sessions and models, without what says who wrote them and how far."""
     return {key: value for key, value in records.items() if not key.startswith(_NO_STATE)}
 

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +93,13 @@ class Recorder:
         """Work, and read everything that is committed in the end."""
         await create_input(self.settings)
         await self._command("topics", "apply")
-        source = events(SEED, SESSIONS)
-        await self._send(islice(source, FIRST_EVENTS))
-        await self._work()
+        source = known_users(events(SEED, SESSIONS))
+        await self._work(islice(source, FIRST_EVENTS))
         skipped = await self._skip(source) if await self._ended("reset", "--help") == 0 else {}
         # Half of the sessions fall silent, until the last one of them comes back.
-        await self._send(islice((event for event in source if event[0] < SILENT), LATER_EVENTS))
-        await self._send(islice((event for event in source if event[0] > SILENT), 1))
-        await self._work(**{"engine.session_ttl": LATER_TTL})
+        later = islice((event for event in source if event[0] < SILENT), LATER_EVENTS)
+        last = islice((event for event in source if event[0] > SILENT), 1)
+        await self._work(chain(later, last), **{"engine.session_ttl": LATER_TTL})
         logs = await committed_logs(self.settings)
         names = self.settings.topics
         roles = {role: logs[getattr(names, role)].records for role in names.__struct_fields__ if _is_topic(role)}
@@ -128,18 +127,25 @@ class Recorder:
         finally:
             await producer.stop()
 
-    async def _work(self, **flags: Any) -> None:
-        """Run the processor until everything is committed."""
-        ends = (await read_topic(self.settings.kafka.bootstrap_servers, self.settings.topics.state)).log_end
+    async def _work(self, source: Iterator[Event], **flags: Any) -> None:
+        """Run the processor, write one event after the other, so that there are many commits, and await the last."""
         process = await self._start("run", "--instance", "kept", **flags)
         try:
-            async with asyncio.timeout(WAIT_S):
-                while await group_offsets(self.settings) != ends:  # noqa: ASYNC110 -- a broker tells nobody of a commit
-                    await asyncio.sleep(0.2)
+            await self._send(islice(source, 1))
+            await self._committed()
+            await self._send(source)
+            await self._committed()
         finally:
             process.send_signal(signal.SIGTERM)
             code = await process.wait()
         assert code == 0, f"the processor ended with {code}"
+
+    async def _committed(self) -> None:
+        ends = (await read_topic(self.settings.kafka.bootstrap_servers, self.settings.topics.state)).log_end
+        written = {partition: end for partition, end in ends.items() if end}
+        async with asyncio.timeout(WAIT_S):
+            while await group_offsets(self.settings) != written:  # noqa: ASYNC110 -- a broker tells nobody of a commit
+                await asyncio.sleep(0.2)
 
     async def _command(self, *arguments: str) -> None:
         code = await self._ended(*arguments)
@@ -157,6 +163,15 @@ class Recorder:
         }
         command = (sys.executable, "-m", "processor.app", *arguments)
         return await asyncio.create_subprocess_exec(*command, cwd=self._sources, env={**os.environ, **variables})
+
+
+def known_users(source: Iterator[Event]) -> Iterator[Event]:
+    """Whose a session is, its first event alone says: it decides the session's group for good."""
+    for key, value in source:
+        event = json.loads(value) if b'"sequence":1,' in value else None
+        if event:
+            event["state"]["user_id"] = f"user of {event['session_id']}"
+        yield key, value if event is None else json.dumps(event).encode()
 
 
 def _is_topic(role: str) -> bool:

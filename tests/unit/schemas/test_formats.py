@@ -133,7 +133,7 @@ def test_a_kind_that_only_a_newer_version_knows_is_named_by_its_format() -> None
     newer = state_records.FORMAT + 1
     with pytest.raises(ValueError, match=f"^state record b'xs1': written in format {newer}, this version reads up to"):
         StoredPartition().take(b"xs1", msgspec.msgpack.encode([newer, "whatever"]))
-    with pytest.raises(ValueError, match="^state record b'xs1': unknown kind of state record$"):
+    with pytest.raises(ValueError, match=r"^state record b'xs1': unknown kind of state record$"):
         StoredPartition().take(b"xs1", None)
 
 

@@ -1,4 +1,4 @@
-"""What earlier versions wrote on a real Kafka, restored from every one of their commits and gone on from.
+"""What earlier versions wrote on a real Kafka, restored at every one of their commits and gone on from.
 
 An application is kept whole (`tests.golden`): so what this version makes of an old state can be compared with what the
 old version itself made of the same input, and with what this version makes of it from the first record on.
@@ -6,6 +6,7 @@ old version itself made of the same input, and with what this version makes of i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,10 +16,9 @@ from processor.config import Settings, load_settings
 from processor.engine.task import Task
 from processor.loop.changelog import MODES
 from processor.loop.partition import PartitionFold
-from schemas.progress import PROGRESS_KEY, RESET_PREFIX
+from schemas.progress import PROGRESS_KEY, RESET_PREFIX, decode_progress
 from schemas.state_records import Kind, LedgerRecord, SessionRecord, decode_state
 from tests.golden.kept import Application, kept_applications, read_application, state_alone
-from tests.oracle import LoggedRecord
 from tests.oracle.replay import Expected, Output, replay
 from tests.oracle.verdict import folded
 
@@ -34,10 +34,13 @@ def settings_of(kept: Application) -> Settings:
     return load_settings(None, {}, {"topics.partitions": kept.partitions, **kept.settings})
 
 
-def outputs_of(kept: Application, partition: int, after: int = 0) -> dict[str, list[Output]]:
-    """Committed for input from an offset on."""
-    made = {role: [Output(*record[2:]) for record in kept.topics[role][partition]] for role in OUTPUTS}
-    return {role: [output for output in made[role] if source_offset(output) >= after] for role in OUTPUTS}
+def outputs_of(kept: Application, partition: int) -> dict[str, list[Output]]:
+    return {role: [Output(*record[2:]) for record in kept.topics[role][partition]] for role in OUTPUTS}
+
+
+def between(outputs: dict[str, list[Output]], first: int, end: int) -> dict[str, list[Output]]:
+    """Those of input in [first, end)."""
+    return {role: [made for made in outputs[role] if first <= source_offset(made) < end] for role in OUTPUTS}
 
 
 def made_by(expected: Expected) -> dict[str, list[Output]]:
@@ -56,35 +59,42 @@ def test_this_version_makes_of_the_input_what_was_committed(file: Path) -> None:
         assert state_alone(expected.state) == state_alone(folded(kept.topics["changelog"][partition]))
 
 
-def test_every_commit_is_restored_and_gone_on_from(file: Path) -> None:
-    """From each progress record there ever was: the rest of the input gives the rest of the output, and the state."""
+def test_from_every_commit_the_next_one_is_made_again(file: Path) -> None:
+    """Restored at each progress record there ever was, the input up to the next one gives its outputs and its state
+    records, byte for byte."""
     kept = application(file)
+    settings = settings_of(kept)
     commits = 0
     for partition in range(kept.partitions):
-        log = kept.topics["changelog"][partition]
-        for index, record in enumerate(log):
-            if record.key == PROGRESS_KEY:
+        outputs = outputs_of(kept, partition)
+        stored: dict[bytes, bytes | None] = {}
+        task: Task | None = None
+        written: dict[bytes, bytes | None] = {}
+        first = 0
+        for record in kept.topics["changelog"][partition]:
+            assert record.key is not None
+            stored[record.key] = record.value
+            if record.key != PROGRESS_KEY:
+                written[record.key] = record.value
+                continue
+            end = decode_progress(record.value or b"").next_offset
+            if task is not None:
+                made = Expected()
+                task.fold.process([r for r in kept.consumed(partition) if first <= r.offset < end], made)
+                assert made_by(made) == between(outputs, first, end)
+                assert state_alone(dict(task.fold.changes())) == state_alone(written)
                 commits += 1
-                goes_on(kept, partition, log[: index + 1])
-    assert commits >= 5
+            task, written, first = restored(settings, partition, kept.partitions, stored), {}, end
+    assert commits >= 80
 
 
-def goes_on(kept: Application, partition: int, log: list[LoggedRecord]) -> None:
-    settings = settings_of(kept)
-    task = Task(partition, lambda number: PartitionFold(settings, "tori.state", number), kept.partitions, "now")
+def restored(settings: Settings, partition: int, partitions: int, stored: Mapping[bytes, bytes | None]) -> Task:
+    task = Task(partition, lambda number: PartitionFold(settings, settings.topics.state, number), partitions, "now")
     task.begin_restore()
-    stored = {}
-    for record in log:
-        assert record.key is not None
-        task.restore(record.key, record.value)
-        stored[record.key] = record.value
-    following = task.end_restore(log[-1].offset + 1, "changelog").next_offset
-    made = Expected()
-    task.fold.process([record for record in kept.consumed(partition) if record.offset >= following], made)
-    assert made_by(made) == outputs_of(kept, partition, following)
-    stored.update(task.fold.changes())
-    left = {key: value for key, value in stored.items() if value is not None}
-    assert state_alone(left) == state_alone(folded(kept.topics["changelog"][partition]))
+    for key, value in stored.items():
+        task.restore(key, value)
+    task.end_restore(0, "changelog")
+    return task
 
 
 def test_every_mode_and_every_kind_of_record_is_in_it(file: Path) -> None:
