@@ -36,7 +36,7 @@ from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
 
 log = logging.getLogger(__name__)
 
-LEAST_HEARTBEAT_MS, MOST_HEARTBEAT_MS = 50, 500
+LEAST_HEARTBEAT_MS, MOST_HEARTBEAT_MS = 50, 250
 NEVER_MS = 10 * 365 * 24 * 3600 * 1000  # progress is supervised by the engine, not by the pace of polls
 
 

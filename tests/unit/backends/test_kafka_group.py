@@ -107,7 +107,7 @@ def test_a_coordination_that_ended_ends_the_process(membership: tuple[GroupMembe
 
 @pytest.mark.parametrize(
     ("session_timeout_ms", "rebalance_timeout_ms", "interval_ms"),
-    [(1_500, 3_000, 150), (30_000, 3_000, 300), (10_000, 60_000, 500), (1_800_000, 60_000, 500), (100, 100, 50)],
+    [(1_500, 3_000, 150), (30_000, 2_000, 200), (10_000, 60_000, 250), (1_800_000, 60_000, 250), (100, 100, 50)],
 )
 def test_a_rebalance_is_heard_of_long_before_it_ends(
     session_timeout_ms: int, rebalance_timeout_ms: int, interval_ms: int
