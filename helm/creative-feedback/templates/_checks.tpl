@@ -174,7 +174,7 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 {{- fail (printf "autoscaling.maxReplicas: %d with workers %d is above topics.partitions %d, and the rest would have nothing to do; set %d or less" $most $workers $partitions (div $partitions $workers)) -}}
 {{- end -}}
 {{- if eq $scaling.kind "hpa" -}}
-{{- if not (dig "requests" "cpu" "" (.Values.resources | default dict)) -}}
+{{- if not ((.Values.resources | default dict).requests | default dict).cpu -}}
 {{- fail "resources.requests.cpu is missing, which autoscaling.kind hpa measures against; set it" -}}
 {{- end -}}
 {{- if $scaling.authenticationRef -}}
@@ -195,7 +195,7 @@ the remedy; the processor would refuse the same, but only in a pod that starts a
 
 {{/* The processor's own grace, and ten seconds for its supervisor, its last spans and the container's end. */}}
 {{- define "creative-feedback.gracePeriodS" -}}
-{{- $engine := dig "engine" dict (.Values.settings | default dict) | default dict -}}
-{{- $shutdown_ms := dig "shutdown_timeout_ms" 20000 $engine | default 20000 | int -}}
+{{- $engine := (.Values.settings | default dict).engine | default dict -}}
+{{- $shutdown_ms := $engine.shutdown_timeout_ms | default 20000 | int -}}
 {{- add 10 (div (add $shutdown_ms 999) 1000) -}}
 {{- end -}}

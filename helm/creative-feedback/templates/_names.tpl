@@ -48,7 +48,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{- define "creative-feedback.applicationId" -}}
-{{- dig "engine" "application_id" "" (.Values.settings | default dict) | default "creative-feedback" -}}
+{{- ((.Values.settings | default dict).engine | default dict).application_id | default "creative-feedback" -}}
 {{- end -}}
 
 {{/*
