@@ -92,7 +92,10 @@ async def stopped(instance: Instance) -> None:
 
 
 async def changelog_lost(settings: Settings) -> None:
+    """Deleted, and made anew by the command that then names the loss and the remedy."""
     await recreate(settings, settings.topics.changelog, {"cleanup.policy": "compact"})
+    with pytest.raises(Refused, match="the changelog was lost; rebuild it from the input with `creative-feedback"):
+        await create_topics(settings)
 
 
 async def stored(settings: Settings, partition: int = 0) -> dict[bytes, bytes]:
@@ -162,10 +165,8 @@ async def test_killed_in_the_middle_it_leaves_what_is_refused_and_can_begin_agai
         await scenario.drained()
         await stopped(one)
         before = await stored(settings)
-        await changelog_lost(settings)
         await delete_group(kafka.bootstrap_servers, settings.engine.application_id)
-        with pytest.raises(Refused, match="the changelog was lost; rebuild it from the input with `creative-feedback"):
-            await create_topics(settings)
+        await changelog_lost(settings)
 
         loop = msgspec.structs.replace(settings.loop, recovery_steps=7)
         report, state = await derived(msgspec.structs.replace(settings, loop=loop))
