@@ -7,6 +7,7 @@
     instance.py  such a process from outside: wait for a line of its journal, kill, stop, continue, command
     load.py      seeded events, and a producer that remembers what was acknowledged
     proxy/       between instances and brokers: frames lost, late, cut, sliced, refused, one at a time
+    stateful_set.py  instances as a StatefulSet runs them: restarted in turn, scaled; how long each partition pauses
     stage.py     topics, instances and load of one scenario, and the verdict of the oracle at its end
     campaign/    many faults of every kind in seeded rounds: `python -m tests.faults campaign`
 
