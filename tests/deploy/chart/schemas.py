@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from importlib import resources
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pydantic
@@ -17,8 +20,8 @@ from referencing import Registry, Resource
 from tests.deploy.chart.rendering import Object
 
 _CUSTOM = {
-    "keda.sh/v1alpha1": "cloudcoil.models.keda.v1alpha1",
-    "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",
+    "keda.sh/v1alpha1": ("cloudcoil.models.keda", "v1alpha1"),
+    "monitoring.coreos.com/v1": ("cloudcoil.models.prometheus_operator", "v1"),
 }
 
 
@@ -65,7 +68,7 @@ def _schema(version: str, name: str) -> Any:
 
 def _custom(found: Object, text: str) -> Iterator[str]:
     """Read into the model of the resource and back: what is lost on the way has no place in it."""
-    model = getattr(importlib.import_module(_CUSTOM[found["apiVersion"]]), found["kind"], None)
+    model = getattr(_models(*_CUSTOM[found["apiVersion"]]), found["kind"], None)
     if model is None:
         raise KeyError(f"{found['apiVersion']} has no {found['kind']}")
     try:
@@ -74,6 +77,22 @@ def _custom(found: Object, text: str) -> Iterator[str]:
         yield from (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         return
     yield from _lost(found, read.model_dump(mode="json", by_alias=True, exclude_unset=True), "")
+
+
+@functools.cache
+def _models(package: str, version: str) -> ModuleType:
+    """The models of one version; importing the package would make those of all versions, which takes seconds."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    file = Path(spec.submodule_search_locations[0]) / f"{version}.py"
+    one = spec_from_file_location(f"{package}.{version}", file)
+    assert one is not None
+    assert one.loader is not None
+    models = module_from_spec(one)
+    sys.modules[one.name] = models  # where a model looks for the types that it names
+    one.loader.exec_module(models)
+    return models
 
 
 def _lost(found: Any, kept: Any, path: str) -> Iterator[str]:
