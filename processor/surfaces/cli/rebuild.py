@@ -35,6 +35,16 @@ def rebuild(
             show_default=False,
         ),
     ] = None,
+    skipped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--skipped",
+            metavar="FIRST..LAST",
+            help="Input offsets that a reset skipped, which the lost changelog told; may be repeated, in the order of "
+            "time.",
+            show_default=False,
+        ),
+    ] = None,
     accept_incomplete: Annotated[
         bool,
         typer.Option(
@@ -68,11 +78,12 @@ def rebuild(
     """
     settings = gather_settings(config, overrides)
     partitions = partitions_of(partition, settings)
-    if to is not None and len(partitions) > 1:
-        raise ConfigError(f"--to {to}: an offset means one partition; name it with --partition")
+    ranges = [_offsets(text) for text in skipped or ()]
+    if (to is not None or ranges) and len(partitions) > 1:
+        raise ConfigError("--to, --skipped: an offset means one partition; name it with --partition")
     words = Words(accept_incomplete, accept_unverified, replace)
     with partition_bars() as told:
-        work = _Work(cast(Kafka, ctx.obj), settings, words, to, partition is not None, told)
+        work = _Work(cast(Kafka, ctx.obj), settings, words, to, ranges, partition is not None, told)
         report = run_async(work.done(partitions, execute))
     if as_json:
         sys.stdout.write(report.to_json().decode() + "\n")
@@ -87,11 +98,21 @@ def rebuild(
 class _Work:
     """What was asked for, and with what."""
 
-    def __init__(self, kafka: Kafka, settings: Settings, words: Words, to: int | None, named: bool, told: Told) -> None:
+    def __init__(
+        self,
+        kafka: Kafka,
+        settings: Settings,
+        words: Words,
+        to: int | None,
+        skipped: list[range],
+        named: bool,
+        told: Told,
+    ) -> None:
         self._kafka = kafka
         self._settings = settings
         self._words = words
         self._to = to
+        self._skipped = skipped
         self._named = named
         self._told = told
 
@@ -123,7 +144,21 @@ class _Work:
             report.partitions.append(RebuiltPartition(number, reason=str(error)))
             return None
         rebuilt, state = await rebuild_partition(
-            logs, self._settings, standing, self._words, named=self._named, to=self._to, told=self._told
+            logs,
+            self._settings,
+            standing,
+            self._words,
+            named=self._named,
+            to=self._to,
+            skipped=self._skipped,
+            told=self._told,
         )
         report.partitions.append(rebuilt)
         return state
+
+
+def _offsets(text: str) -> range:
+    first, dots, last = text.partition("..")
+    if not (dots and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise ConfigError(f"--skipped {text}: write it like 120000..120499, the last offset included")
+    return range(int(first), int(last) + 1)

@@ -25,6 +25,8 @@ from schemas.progress import (
     decode_progress,
     decode_reset,
     encode_progress,
+    encode_reset,
+    reset_key,
 )
 from schemas.state_records import Kind
 
@@ -43,9 +45,12 @@ async def rebuild_partition(
     *,
     named: bool = False,
     to: int | None = None,
+    skipped: Sequence[range] = (),
     told: Told = _nobody,
 ) -> tuple[RebuiltPartition, RebuiltState | None]:
     """Derive the state up to where the partition was, or up to ``to``; it is None where the report says why.
+
+    ``skipped``: input offsets that resets skipped, in the order of time, beyond those that the changelog still tells.
 
     A partition that has its progress record is left out, and where it was ``named`` refused, unless the words say
     otherwise.  Goes on behind a difference only where they accept one.  Raises `Unreachable` as the logs do.
@@ -56,7 +61,8 @@ async def rebuild_partition(
         if report.stored is not None and not words.replace:
             report.left_out = not named
             return report, None
-        return report, await PartitionRebuild(logs, settings, standing, report).run(words, to, told)
+        rebuild = PartitionRebuild(logs, settings, standing, report, skipped)
+        return report, await rebuild.run(words, to, told)
     except Refused as error:
         report.reason = str(error)
         return report, None
@@ -84,12 +90,20 @@ def _stored_offset(standing: Standing, settings: Settings) -> int | None:
 class PartitionRebuild:
     """What is needed on the way through one partition."""
 
-    def __init__(self, logs: Logs, settings: Settings, standing: Standing, report: RebuiltPartition) -> None:
+    def __init__(
+        self,
+        logs: Logs,
+        settings: Settings,
+        standing: Standing,
+        report: RebuiltPartition,
+        skipped: Sequence[range],
+    ) -> None:
         self._logs = logs
         self._settings = settings
         self._standing = standing
         self._report = report
-        self._resets = _resets(standing)
+        self._named = [Reset(FORMAT, APPLICATION_VERSION, offsets.start, offsets.stop) for offsets in skipped]
+        self._resets = [*_resets(standing), *self._named]
 
     async def run(self, words: Words, to: int | None, told: Told) -> RebuiltState | None:
         """None behind a difference that the words do not accept."""
@@ -108,7 +122,8 @@ class PartitionRebuild:
         report.state = len(state)
         report.sessions = sum(key[:1] == Kind.SESSION.value for key in state)
         progress = self._progress(found.end, derivation.last, marks)
-        return RebuiltState(self._standing, found.end, state, encode_progress(progress))
+        told_again = {reset_key(number): encode_reset(reset) for number, reset in enumerate(self._named)}
+        return RebuiltState(self._standing, found.end, {**state, **told_again}, encode_progress(progress))
 
     async def _fold(self, derivation: Refolding, found: Extent, words: Words, told: Told) -> None:
         report, topics = self._report, self._settings.topics

@@ -74,8 +74,8 @@ class RebuiltPartition(Struct):
             )
         if self.difference is not None and not words.accept_unverified:
             return (
-                f"{self.difference}; give the settings of the time, or say --accept-unverified to go on with state "
-                "that does not fit what was committed"
+                f"{self.difference}; give the settings of the time, say with --skipped what a reset skipped, or say "
+                "--accept-unverified to go on with state that does not fit what was committed"
             )
         if self.unverified and not words.accept_unverified:
             return f"{place}: no output is left to hold the state against; say --accept-unverified to go on"

@@ -118,7 +118,7 @@ def test_a_difference_is_one_line_and_code_1_and_nothing_is_written(
     assert "partition 0: DIFFERENT: tori.actions-0 offset " in ended.out
     assert ended.out.endswith("\nnothing was changed\n")
     assert ended.err.count("\n") == 1
-    assert "give the settings of the time, or say --accept-unverified" in ended.err
+    assert "give the settings of the time, say with --skipped" in ended.err
     done = run_command(capfd, *ONE, "--set", "loop.recovery_steps=9", "--execute", "--accept-unverified", kafka=kafka)
     assert (done.code, done.err, len(kafka.written)) == (0, "", 1)
 
@@ -168,6 +168,9 @@ def test_leftovers_that_no_processor_can_read_are_named(topics: Topics, capfd: p
     ("arguments", "named"),
     [
         (["--set", "topics.partitions=2", "--to", "5"], "an offset means one partition; name it with --partition"),
+        (["--set", "topics.partitions=2", "--skipped", "1..5"], "an offset means one partition"),
+        (["--skipped", "5..1"], "--skipped 5..1: write it like 120000..120499"),
+        (["--skipped", "5"], "--skipped 5: write it like 120000..120499"),
         (["--to", "-1"], "--to"),
         (["--partition", "1"], "topics.partitions is 1, so the last one is 0"),
     ],

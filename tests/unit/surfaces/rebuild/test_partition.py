@@ -16,6 +16,7 @@ from schemas.state_records import EraRecord, Kind, decode_state
 from tests.unit.surfaces.audit.memory import Topics, quick
 from tests.unit.surfaces.rebuild.lost import (
     COUNT,
+    NO_WORDS,
     SETTINGS,
     expect_same,
     held,
@@ -135,7 +136,7 @@ async def test_a_group_offset_beyond_what_was_processed_is_noticed() -> None:
     assert state is None
     assert report.difference is not None
     assert (report.difference.what, report.difference.input_offset) == ("missing", 300)
-    assert "--accept-unverified" in (report.refusal(Words()) or "")
+    assert "--accept-unverified" in (report.refusal(NO_WORDS) or "")
 
 
 async def test_other_settings_than_those_of_the_time_are_noticed_and_can_be_accepted() -> None:
@@ -145,7 +146,7 @@ async def test_other_settings_than_those_of_the_time_are_noticed_and_can_be_acce
     assert state is None
     assert report.difference is not None
     assert report.difference.what == "value"
-    refusal = report.refusal(Words()) or ""
+    refusal = report.refusal(NO_WORDS) or ""
     assert refusal.startswith(f"{topics.topics.actions}-0 offset ")
     assert "give the settings of the time" in refusal
     report, state = await rebuilt(topics, OTHERWISE, UNVERIFIED)
@@ -171,7 +172,7 @@ async def test_where_no_output_is_left_the_state_is_not_verified() -> None:
         log.cut(log.end)
     report, state = await rebuilt(topics)
     assert report.unverified
-    assert "no output is left" in (report.refusal(Words()) or "")
+    assert "no output is left" in (report.refusal(NO_WORDS) or "")
     assert report.refusal(UNVERIFIED) is None
     assert state is not None
     expect_same(state, lost)
@@ -187,7 +188,7 @@ async def test_outputs_that_lost_their_beginning_are_compared_from_where_they_be
     lost = lose(topics)
     topics.actions.cut(topics.actions.end // 2)
     report, state = await rebuilt(topics)
-    assert report.refusal(Words()) is None
+    assert report.refusal(NO_WORDS) is None
     assert 0 < report.compared["actions"] < len(lost) + COUNT
     assert any(note.startswith(f"{topics.topics.actions} is compared from input offset") for note in report.notes)
     assert state is not None
@@ -220,10 +221,10 @@ async def test_what_has_its_progress_record_is_left_out_or_refused_or_replaced()
     stored = held(topics)
     report, state = await rebuilt(topics)
     assert (report.left_out, report.stored, state) == (True, COUNT, None)
-    assert report.refusal(Words()) is None
+    assert report.refusal(NO_WORDS) is None
     report, state = await rebuilt(topics, named=True)
     assert (report.left_out, state) == (False, None)
-    assert "there is nothing to rebuild" in (report.refusal(Words()) or "")
+    assert "there is nothing to rebuild" in (report.refusal(NO_WORDS) or "")
     report, state = await rebuilt(topics, words=REPLACE, named=True)
     assert report.refusal(REPLACE) is None
     assert state is not None
@@ -243,6 +244,25 @@ async def test_what_a_reset_skipped_stays_skipped_when_the_state_beside_it_is_re
     topics.position = 260
     progress = decode_progress((await state_of(topics, words=REPLACE)).progress)
     assert (progress.next_offset, progress.anchor_offset) == (260, -1)
+
+
+async def test_what_a_lost_reset_skipped_is_missed_until_it_is_named() -> None:
+    topics = worked(processed=200)
+    topics.reset(260)
+    topics.process(SETTINGS)
+    lost = lose(topics)
+    report, _ = await rebuilt(topics)
+    assert report.difference is not None
+    assert (report.difference.what, report.difference.input_offset) == ("missing", 200)
+    assert "--skipped" in (report.refusal(NO_WORDS) or "")
+    state = await state_of(topics, skipped=[range(200, 260)])
+    put_back(topics, state)
+    topics.write(50)
+    topics.process(SETTINGS)
+    audited = await audit_partition(topics.logs, SETTINGS, 0)
+    assert (audited.verdict, audited.notes) == ("equal", ["input offsets 200..259 were skipped by a reset"])
+    kept = [{key: value for key, value in one.items() if key[:1] != b"\x00"} for one in (state.state, lost)]
+    assert kept[0] == kept[1]
 
 
 @pytest.mark.parametrize(
@@ -269,7 +289,7 @@ async def test_a_partition_that_was_never_processed_begins_where_its_input_begin
     topics.input.cut(20)
     lose(topics)
     report, state = await rebuilt(topics, committed=None)
-    assert (report.refusal(Words()), report.basis, report.events) == (None, "nothing", 0)
+    assert (report.refusal(NO_WORDS), report.basis, report.events) == (None, "nothing", 0)
     assert state is not None
     assert (state.next_offset, state.state) == (20, {})
     put_back(topics, state)
@@ -288,7 +308,7 @@ async def test_a_partition_that_began_late_has_lost_nothing_of_its_input() -> No
     topics.process(SETTINGS)
     lost = lose(topics)
     report, state = await rebuilt(topics)
-    assert (report.refusal(Words()), report.first, report.removed) == (None, 100, 0)
+    assert (report.refusal(NO_WORDS), report.first, report.removed) == (None, 100, 0)
     assert state is not None
     expect_same(state, lost)
 
@@ -355,7 +375,7 @@ async def test_where_all_of_the_input_is_gone_nothing_but_the_place_is_left() ->
     topics.input.cut(COUNT)
     report, state = await rebuilt(topics)
     assert (report.removed, report.events) == (COUNT, 0)
-    assert "--accept-incomplete" in (report.refusal(Words()) or "")
+    assert "--accept-incomplete" in (report.refusal(NO_WORDS) or "")
     assert state is not None
     assert (state.next_offset, state.state) == (COUNT, {})
     put_back(topics, state)
