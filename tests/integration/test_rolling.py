@@ -28,16 +28,17 @@ STATIC = {
 REBALANCE = ("revoked", "assigned", "restoring", "doubted")
 
 
-async def test_a_rolling_restart_moves_no_partition_and_leaves_no_trace(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=601, partitions=6, settings=STATIC) as scenario:
-        await roll(scenario)
-        await scenario.proven()
-
-
-async def test_a_rolling_upgrade_continues_what_the_older_version_wrote(kafka: EmbeddedKafka, tmp_path: Path) -> None:
+async def test_rolling_restart_and_upgrade_move_no_partition_and_leave_no_trace(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
     """The newer version is this one under another name: all that may differ is the name, wherever it is written."""
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=602, partitions=6, settings=STATIC) as scenario:
-        await roll(scenario, NEWER)
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=601, partitions=6, settings=STATIC) as scenario:
+        pods = StatefulSet(scenario)
+        await pods.scale_up(PODS)
+        scenario.load.begin(RATE)
+        await pods.moving()
+        for version in (None, NEWER):
+            await roll(scenario, pods, version)
         await scenario.finished()
 
         settings = scenario.settings
@@ -58,7 +59,7 @@ async def test_a_rolling_upgrade_continues_what_the_older_version_wrote(kafka: E
 
 async def test_scaling_up_and_down_under_load_leaves_no_trace(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """1, 3, 2: what stays is not restored, and whoever is said to leave for good is not waited for."""
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=603, partitions=6, settings=STATIC) as scenario:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=602, partitions=6, settings=STATIC) as scenario:
         pods = StatefulSet(scenario)
         await pods.scale_up(1)
         scenario.load.begin(RATE)
@@ -85,7 +86,7 @@ async def test_scaling_up_and_down_under_load_leaves_no_trace(kafka: EmbeddedKaf
 
 
 async def test_an_instance_that_is_said_to_leave_and_runs_joins_again(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=604, settings=STATIC) as scenario:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=603, settings=STATIC) as scenario:
         pods = StatefulSet(scenario)
         await pods.scale_up(2)
         scenario.load.begin(RATE)
@@ -103,7 +104,7 @@ async def test_an_instance_that_is_said_to_leave_and_runs_joins_again(kafka: Emb
 async def test_a_static_member_that_does_not_come_back_is_missed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """Nobody says that it left for good: its partitions wait for the session time-out, then they are taken over."""
     static = {"engine.static_membership": True}
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=605, settings=static) as scenario:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=604, settings=static) as scenario:
         pods = StatefulSet(scenario)
         await pods.scale_up(2)
         scenario.load.begin(RATE)
@@ -117,12 +118,8 @@ async def test_a_static_member_that_does_not_come_back_is_missed(kafka: Embedded
         await scenario.proven()
 
 
-async def roll(scenario: Stage, version: str | None = None) -> None:
-    """Three pods under load, restarted in turn; whoever is not restarted does nothing but commit."""
-    pods = StatefulSet(scenario)
-    await pods.scale_up(PODS)
-    scenario.load.begin(RATE)
-    await pods.moving()
+async def roll(scenario: Stage, pods: StatefulSet, version: str | None) -> None:
+    """Every pod restarted in turn, under load; whoever is not restarted does nothing but commit."""
     seen = {pod.name: len(pod.journal) for pod in pods.pods}
 
     restarts = await pods.roll(version)
@@ -131,7 +128,7 @@ async def roll(scenario: Stage, version: str | None = None) -> None:
         [given], [had] = after.lines("assigned"), before.lines("assigned")[-1:]
         same = (given["generation"], given["partitions"]) == (had["generation"], had["partitions"])
         scenario.expect(same, f"{had} became {given}")
-        disturbed = [line for line in before.journal[seen.get(before.name, 0) :] if line["what"] in REBALANCE]
+        disturbed = [line for line in before.journal[seen[before.name] :] if line["what"] in REBALANCE]
         scenario.expect(not disturbed, f"{before.name} was disturbed before its own restart: {disturbed}")
         paused_s = pauses_s(scenario.instances, stopped_s(before), moving_s(after) or 0.0)
         told = {partition: round(seconds, 2) for partition, seconds in paused_s.items()}
