@@ -92,7 +92,7 @@ def rebuild(
     refused = report.refusal(words)
     if refused is not None:
         message = str(refused.refusal(words))
-        raise Difference(message) if refused.difference is not None else Refused(message)
+        raise Difference(message) if refused.differs(words) else Refused(message)
 
 
 class _Work:

@@ -81,6 +81,10 @@ class RebuiltPartition(Struct):
             return f"{place}: no output is left to hold the state against; say --accept-unverified to go on"
         return None
 
+    def differs(self, words: Words) -> bool:
+        """Whether a difference is what stands against it."""
+        return self.difference is not None and (not self.removed or words.accept_incomplete)
+
     def __str__(self) -> str:
         place = f"partition {self.partition}"
         if self.reason is not None:

@@ -130,6 +130,8 @@ def test_a_lost_beginning_needs_its_own_word(topics: Topics, capfd: pytest.Captu
     assert (ended.code, kafka.written) == (3, [])
     assert re.search(r"partition 0: INCOMPLETE: 100 offsets before 100 are gone, 4\d\d events of 5 sessions", ended.out)
     assert "say --accept-incomplete" in ended.err
+    both = run_command(capfd, *ONE, "--set", "loop.recovery_steps=9", kafka=kafka)
+    assert (both.code, "say --accept-incomplete" in both.err) == (3, True)
     done = run_command(capfd, *ONE, "--execute", "--accept-incomplete", kafka=kafka)
     assert (done.code, done.err, len(kafka.written)) == (0, "", 1)
 
