@@ -76,7 +76,6 @@ class Member:
         self._process = process
         self._listening = asyncio.create_task(self._listen())
         self.running: frozenset[int] = frozenset()
-        self.address: str | None = None  # of its HTTP surface
 
     @classmethod
     async def start(cls, instance_id: str, flags: Mapping[str, Any], log: Path) -> Self:
@@ -97,8 +96,7 @@ class Member:
     async def _listen(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            report = msgspec.json.decode(line, type=Report)
-            self.running, self.address = frozenset(report.running), report.address
+            self.running = frozenset(msgspec.json.decode(line, type=Report).running)
 
 
 class Answers:

@@ -43,6 +43,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
 from processor.backends.embedded import EmbeddedKafka
+from processor.backends.embedded.ports import free_ports
 from processor.config import Settings, load_settings
 from schemas.headers import SOURCE_OFFSET
 from tests.bench.recovery import CHUNK_EVENTS, EVENTS_PER_SESSION, POLL_S, WAIT_S, Member
@@ -52,6 +53,7 @@ from tests.faults.stateful_set import pod_name
 from tests.oracle import verdict
 from tests.oracle.verdict import group_offsets
 
+PODS = 3
 READY_POLL_S = 0.1
 QUIET_S = 5.0
 
@@ -126,6 +128,7 @@ class Trial:
         self._logs = logs
         self._away_s = away_s
         self._pods: list[Member] = []
+        self._addresses = [f"http://127.0.0.1:{port}" for port in free_ports(PODS)]
         self._http = aiohttp.ClientSession()
         self._took_s: dict[str, list[float]] = {}
         self._paused: dict[str, tuple[list[float], list[float]]] = {}  # of those touched, of the others
@@ -197,8 +200,9 @@ class Trial:
         self._pods.clear()
 
     async def _start(self, ordinal: int) -> Member:
-        name = pod_name(ordinal)
-        return await Member.start(name, self._flags, self._logs / f"{name}.log")
+        name, address = pod_name(ordinal), self._addresses[ordinal]
+        own = {"http.port": address.rpartition(":")[2], "http.advertised_url": address}
+        return await Member.start(name, {**self._flags, **own}, self._logs / f"{name}.log")
 
     async def _command(self, *arguments: str) -> None:
         options = [f"--set={name}={value}" for name, value in self._flags.items()]
@@ -211,8 +215,8 @@ class Trial:
 
     async def _settled(self) -> None:
         """Every pod is ready, every partition is one pod's, and what is written now is answered."""
-        for pod in self._pods:
-            await self._until(partial(self._ready, pod), "ready")
+        for _, address in zip(self._pods, self._addresses, strict=False):
+            await self._until(partial(self._ready, address), "ready")
         await self._arrivals.beyond(self._load.ends())
         await self._until(self._shared, "all partitions at work")
 
@@ -221,11 +225,10 @@ class Trial:
         worked_on = sorted(partition for share in shares for partition in share)
         return all(shares) and worked_on == list(range(self.settings.topics.partitions))
 
-    async def _ready(self, pod: Member) -> bool:
+    async def _ready(self, address: str) -> bool:
         with suppress(aiohttp.ClientError):
-            if pod.address is not None:
-                async with self._http.get(f"{pod.address}/health/ready") as answer:
-                    return answer.status == 200
+            async with self._http.get(f"{address}/health/ready") as answer:
+                return answer.status == 200
         return False
 
     async def _until(self, holds: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -255,7 +258,6 @@ async def trial(servers: str, logs: Path, options: Options, *, static: bool) -> 
         "topics.replication_factor": 1,
         "engine.application_id": name,
         "engine.static_membership": str(static).lower(),
-        "http.port": 0,
         **{f"topics.{role}": f"{name}.{role}" for role in roles},
     }
     settings = load_settings(None, {}, flags)
@@ -300,16 +302,16 @@ async def measure(servers: str, logs: Path, options: Options, *, static: bool) -
         async with made.step("quiet"):
             await made.quiet()
         async with made.step("scale 1 to 3"):
-            await made.scale_up(3)
+            await made.scale_up(PODS)
         for _ in range(options.rolls):
-            for ordinal in (2, 1, 0):
+            for ordinal in reversed(range(PODS)):
                 async with made.step("restart", ordinal):
                     await made.restart(ordinal)
         async with made.step("scale 3 to 2", 2):
             await made.scale_down(said=False)
         if static:
             async with made.step("scale 2 to 3"):
-                await made.scale_up(3)
+                await made.scale_up(PODS)
             async with made.step("scale 3 to 2, said", 2):
                 await made.scale_down(said=True)
         return await made.figures()
