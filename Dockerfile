@@ -12,18 +12,19 @@ ARG PYTHON_IMAGE=python:3.11-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all:
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all:
 
 # One environment to install with, and one that is delivered and has no installer in it.
 RUN python -m venv tools && python -m venv --without-pip /opt/creative-feedback
 COPY requirements-build.lock requirements-run.lock ./
 RUN tools/bin/pip install --require-hashes --requirement requirements-build.lock \
-    && tools/bin/pip --python /opt/creative-feedback/bin/python install --require-hashes --requirement requirements-run.lock
+    && tools/bin/pip --python /opt/creative-feedback/bin/python install --no-compile \
+        --require-hashes --requirement requirements-run.lock
 
 COPY . .
 RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
-    && tools/bin/pip --python /opt/creative-feedback/bin/python install --no-deps --no-index --find-links wheels \
-        creative-feedback \
+    && tools/bin/pip --python /opt/creative-feedback/bin/python install --no-compile \
+        --no-deps --no-index --find-links wheels creative-feedback \
     && find /opt/creative-feedback -type d -name tests -prune -exec rm -r {} + \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/creative-feedback/lib
 

@@ -66,14 +66,21 @@ def test_labels_tell_the_version() -> None:
     }
 
 
+COMMANDS = [command for each in ALL if each.word == "RUN" for command in each.text.split("&&")]
+
+
+def test_compiled_code_has_no_time_in_it() -> None:
+    """What pip compiles names the time of its source, and would not be compiled again."""
+    compiling = [command for command in COMMANDS if "compileall" in command]
+    assert len(compiling) == 2, "the library of Python, and what is installed"
+    assert all("--invalidation-mode unchecked-hash" in command for command in compiling)
+    delivered = [command for command in COMMANDS if "--python /opt/creative-feedback/bin/python install" in command]
+    assert len(delivered) == 2
+    assert all("--no-compile" in command for command in delivered)
+
+
 def test_every_package_comes_by_its_hash_or_from_here() -> None:
-    installing = [
-        command
-        for each in ALL
-        if each.word == "RUN"
-        for command in each.text.split("&&")
-        if re.search(r" (install|wheel) --", command)
-    ]
+    installing = [command for command in COMMANDS if re.search(r" (install|wheel) --", command)]
     assert len(installing) == 4
     for command in installing:
         hashed = "--require-hashes --requirement" in command
