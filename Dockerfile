@@ -12,7 +12,7 @@ ARG PYTHON_IMAGE=python:3.11-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all:
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PYTHONDONTWRITEBYTECODE=1
 
 # One environment to install with, and one that is delivered and has no installer in it.
 RUN python -m venv tools && python -m venv --without-pip /opt/creative-feedback
@@ -30,6 +30,7 @@ RUN tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels . \
 
 
 FROM ${PYTHON_IMAGE}
+ENV PATH=/opt/creative-feedback/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 # The base leaves its own library uncompiled, and nobody could write the compiled form later: without it every start
 # would compile what it imports.
 RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip setuptools wheel \
@@ -38,7 +39,6 @@ RUN python -m pip uninstall --yes --quiet --root-user-action ignore pip setuptoo
         -x '/(idlelib|lib2to3|site-packages|test|tests|tkinter|turtledemo)/' "$(python -c 'import os; print(os.__file__[:-6])')"
 COPY --from=build /opt/creative-feedback /opt/creative-feedback
 
-ENV PATH=/opt/creative-feedback/bin:$PATH PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
