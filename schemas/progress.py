@@ -1,7 +1,7 @@
 """The engine's own records in the changelog: progress and barrier.
 
 Keys begin with a NUL byte; every other first byte belongs to the fold.  The format is private and versioned, by the
-same rule as the fold's records (`schemas.state_records`), with a number of its own.
+same rule as the fold's records (`schemas.state_records`), with a number of its own.  Format 2 added the application.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from msgspec import Struct
 PROGRESS_KEY = b"\x00progress"
 BARRIER_KEY = b"\x00barrier"
 RESET_PREFIX = b"\x00reset"
-FORMAT = 1
+FORMAT = 2
 
 
 class Progress(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -20,7 +20,8 @@ class Progress(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
 
     ``next_offset``: the next input offset to read.  ``anchor_offset`` and ``anchor_hash`` name the last consumed
     input record (-1 and empty while there was none), so that a resume can tell that the log is still the same log.
-    ``marks``: the fold's own per-partition values, opaque here.
+    ``marks``: the fold's own per-partition values, opaque here.  ``application_id``: whose changelog this is; empty
+    under format 1, which did not say.
     """
 
     format: int
@@ -30,6 +31,7 @@ class Progress(Struct, frozen=True, array_like=True, forbid_unknown_fields=True)
     anchor_offset: int = -1
     anchor_hash: bytes = b""
     marks: bytes = b""
+    application_id: str = ""
 
 
 class Barrier(Struct, frozen=True, array_like=True):

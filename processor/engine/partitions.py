@@ -52,7 +52,8 @@ class Partitions:
         for partition in sorted(partitions):
             task = self.tasks.get(partition)
             if task is None:
-                task = Task(partition, self._factory, self._tuning.partition_count, self._tuning.version)
+                tuning = self._tuning
+                task = Task(partition, self._factory, tuning.partition_count, tuning.version, tuning.application_id)
                 self.tasks[partition] = task
             self.restore(task)
 

@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from processor.engine.lifecycle import TaskState
 from processor.engine.observer import Observer
+from processor.engine.ownership import refuse_another
 from processor.engine.ports import Fold, FoldFactory, InputRecord
 from processor.errors import Refused
 from schemas.progress import (
@@ -39,7 +40,9 @@ class Task:
     at which the next writer's first record would land if nobody wrote since our last commit, -1 where unknown.
     """
 
-    def __init__(self, partition: int, factory: FoldFactory, partition_count: int, version: str) -> None:
+    def __init__(
+        self, partition: int, factory: FoldFactory, partition_count: int, version: str, application_id: str
+    ) -> None:
         self.partition = partition
         self.state = TaskState.CREATED
         self.fold: Fold = factory(partition)
@@ -55,6 +58,7 @@ class Task:
         self._factory = factory
         self._partition_count = partition_count
         self._version = version
+        self._application_id = application_id
         self._anchor_record: InputRecord | None = None
         self._anchor_offset = -1
         self._anchor_hash = b""
@@ -115,6 +119,7 @@ class Task:
                 f"now there are {self._partition_count}: sessions would change partition; "
                 "use new topics for another partition count"
             )
+        refuse_another(progress, self._application_id, f"changelog {topic}-{self.partition}")
         self.fold.restored(progress.marks)
         self.position = progress.next_offset
         self._anchor_offset = progress.anchor_offset
@@ -151,5 +156,6 @@ class Task:
                 self._anchor_offset,
                 self._anchor_hash,
                 self.fold.marks(),
+                self._application_id,
             )
         )

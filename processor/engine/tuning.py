@@ -17,6 +17,7 @@ class Tuning:
     """Fixed numbers; seconds where the name says ``_s``."""
 
     instance_id: str
+    application_id: str
     partition_count: int
     version: str
     changelog: str

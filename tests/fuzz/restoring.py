@@ -60,7 +60,10 @@ def _written(name: str) -> tuple[Log, list[Placed]]:
 
 
 def _task(settings: Settings) -> Task:
-    return Task(PARTITION, lambda partition: cast(Fold, PartitionFold(settings, TOPIC, partition)), 6, "fuzz")
+    def fold(partition: int) -> Fold:
+        return cast(Fold, PartitionFold(settings, TOPIC, partition))
+
+    return Task(PARTITION, fold, 6, "fuzz", settings.engine.application_id)
 
 
 def _restored(settings: Settings, changelog: Log) -> Task:

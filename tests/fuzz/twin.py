@@ -74,7 +74,7 @@ def _started(settings: Settings, changelog: dict[bytes, bytes], reference: bool)
             fold._decoder = EventDecoder(Limits(settings.engine.max_event_bytes, settings.engine.max_event_depth), True)
         return cast(Fold, fold)
 
-    task = Task(PARTITION, factory, PARTITIONS, VERSION)
+    task = Task(PARTITION, factory, PARTITIONS, VERSION, settings.engine.application_id)
     if changelog:
         task.begin_restore()
         for key, value in changelog.items():

@@ -111,6 +111,10 @@ def _any_partition_count(task: Task, found: Progress | None) -> Progress | None:
     return None if found is None else msgspec.structs.replace(found, partition_count=task._partition_count)
 
 
+def _any_application(task: Task, found: Progress | None) -> Progress | None:
+    return None if found is None else msgspec.structs.replace(found, application_id=task._application_id)
+
+
 def _halt_of_one_halts_all(patch: pytest.MonkeyPatch) -> None:
     original = Partitions.collect
 
@@ -197,6 +201,13 @@ SCENARIO_BUGS = [
         _progress_changed(_any_partition_count),
         scenarios.test_a_changelog_that_cannot_be_the_truth_is_refused_before_anything_is_written,
         (scenarios._progress(partitions=8), "written for 8 partitions"),
+    ),
+    ScenarioBug(
+        "the application is not compared",
+        "R10",
+        _progress_changed(_any_application),
+        scenarios.test_a_changelog_that_cannot_be_the_truth_is_refused_before_anything_is_written,
+        (scenarios._progress(application_id="another"), "belongs to application 'another', this is 'simulation'"),
     ),
     ScenarioBug(
         "a partition that stands is never noticed",

@@ -36,6 +36,7 @@ POINTS = ("add_partitions", "produce", "add_offsets", "commit_offsets", "end", "
 
 TUNING = Tuning(
     instance_id="",
+    application_id="simulation",
     partition_count=0,
     version="simulated",
     changelog=CHANGELOG,
@@ -200,8 +201,8 @@ class Simulation:
         self._zombies: list[Instance] = []
         self._compactions: list[tuple[float, list[int]]] = []  # when, and the ends of the changelogs
         for partition in range(plan.partitions):
-            progress = encode_progress(Progress(FORMAT, "simulated", plan.partitions, 0))
-            self.broker.logs[CHANGELOG, partition].append([NewRecord(PROGRESS_KEY, progress)])
+            progress = Progress(FORMAT, "simulated", plan.partitions, 0, application_id=TUNING.application_id)
+            self.broker.logs[CHANGELOG, partition].append([NewRecord(PROGRESS_KEY, encode_progress(progress))])
 
     async def execute(self) -> Report:
         """Load with faults, then healing, then everything processed and compared."""

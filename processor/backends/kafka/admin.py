@@ -24,6 +24,7 @@ from processor.backends.kafka.connection import (
     missing_acls,
     retries,
 )
+from processor.backends.kafka.ownership import refuse_another_application
 from processor.backends.kafka.protocol import AllowedOperations, SetTopicConfigs
 from processor.backends.kafka.reader import EARLIEST, LATEST, list_offset
 from processor.backends.kafka.records import produce_plain
@@ -101,6 +102,10 @@ async def apply(connection: Connection, settings: Settings, steps: Plan, declare
     """Carry out a plan without refusals and make every changelog partition ready; returns what was done."""
     assert not steps.refusals
     done: list[str] = []
+    if settings.topics.changelog not in {topic.name for topic in steps.creations}:
+        # Before anything is changed: the topics of another application are not ours to alter.
+        await _check_acls(connection, declared, settings.engine.application_id, "topics")
+        await _check_owner(settings, declared)
     if steps.creations:
         requests: list[Any] = [
             (topic.name, topic.partitions, topic.replication_factor, [], list(topic.settings.items()))
@@ -174,13 +179,23 @@ async def _initialise(connection: Connection, settings: Settings, declared: Topo
                 )
             start = await list_offset(cluster.input_connection, settings.topics.state, partition, EARLIEST)
             records = BatchList(changelog, 4096, transactional=False)
-            progress = Progress(FORMAT, "0", declared.input.partitions, start)
+            application_id = settings.engine.application_id
+            progress = Progress(FORMAT, "0", declared.input.partitions, start, application_id=application_id)
             records.append(PROGRESS_KEY, encode_progress(progress), [])
             await produce_plain(cluster.store_connection, changelog, partition, records)
             written += 1
     finally:
         await cluster.close()
     return written
+
+
+async def _check_owner(settings: Settings, declared: Topology) -> None:
+    cluster = KafkaCluster(settings, "topics")
+    try:
+        await cluster.open()
+        await refuse_another_application(cluster.store_connection, settings, declared.input.partitions)
+    finally:
+        await cluster.close()
 
 
 async def _worked(cluster: KafkaCluster, connection: Connection, settings: Settings, partition: int) -> str | None:

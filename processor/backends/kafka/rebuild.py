@@ -118,7 +118,11 @@ class LostChangelogs:
                     "again with a dry run"
                 )
             task = tasks[state.partition] = Task(
-                state.partition, KeptState, self._settings.topics.partitions, APPLICATION_VERSION
+                state.partition,
+                KeptState,
+                self._settings.topics.partitions,
+                APPLICATION_VERSION,
+                self._settings.engine.application_id,
             )
             task.changelog_next = barrier + 1
             obsolete[state.partition] = [key for key in held if key not in state.state and key not in own]

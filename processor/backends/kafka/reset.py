@@ -149,7 +149,10 @@ class StoredProgress:
         return task
 
     def _task(self, partition: int) -> Task:
-        return Task(partition, KeptState, self._settings.topics.partitions, APPLICATION_VERSION)
+        settings = self._settings
+        return Task(
+            partition, KeptState, settings.topics.partitions, APPLICATION_VERSION, settings.engine.application_id
+        )
 
     async def _read(self, task: Task, barrier: int) -> None:
         """Restore the task up to the record at this offset; waits for open transactions, and says so."""

@@ -24,6 +24,7 @@ def tuning(settings: Settings, instance_id: str) -> Tuning:
     engine, topics = settings.engine, settings.topics
     return Tuning(
         instance_id=instance_id,
+        application_id=engine.application_id,
         partition_count=topics.partitions,
         version=APPLICATION_VERSION,
         changelog=topics.changelog,

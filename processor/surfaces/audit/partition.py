@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 
 from processor.config import Settings
+from processor.engine.ownership import refuse_another
 from processor.engine.ports import InputRecord
 from processor.engine.task import anchor_hash
 from processor.errors import Refused
@@ -127,6 +128,9 @@ class PartitionAudit:
             raise NotAuditable(
                 f"it was written for {progress.partition_count} partitions, topics.partitions says {topics.partitions}"
             )
+        refuse_another(
+            progress, self._settings.engine.application_id, f"changelog {topics.changelog}-{self._partition}"
+        )
         if self._end > progress.next_offset:
             raise NotAuditable(f"it is processed up to input offset {progress.next_offset}, not yet up to {self._end}")
         for reset in self._stored.resets:

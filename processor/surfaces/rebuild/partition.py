@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 
 from processor.config import APPLICATION_VERSION, Settings
+from processor.engine.ownership import refuse_another
 from processor.engine.ports import InputRecord
 from processor.engine.task import anchor_hash
 from processor.errors import Refused
@@ -84,6 +85,7 @@ def _stored_offset(standing: Standing, settings: Settings) -> int | None:
             f"its changelog was written for {progress.partition_count} partitions, topics.partitions says "
             f"{settings.topics.partitions}: use new topics for another partition count"
         )
+    refuse_another(progress, settings.engine.application_id, "its changelog")
     return progress.next_offset
 
 
@@ -164,7 +166,9 @@ class PartitionRebuild:
         anchor = (-1, b"") if last is None else (last.offset, anchor_hash(last))
         if last is not None and self._resets and last.offset < self._resets[-1].next_offset:
             anchor = -1, b""  # a reset leaves none
-        return Progress(FORMAT, APPLICATION_VERSION, self._settings.topics.partitions, end, *anchor, marks)
+        settings = self._settings
+        count, application_id = settings.topics.partitions, settings.engine.application_id
+        return Progress(FORMAT, APPLICATION_VERSION, count, end, *anchor, marks, application_id)
 
 
 def _resets(standing: Standing) -> list[Reset]:

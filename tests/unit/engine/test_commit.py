@@ -23,7 +23,7 @@ def computed(epoch: RecordingEpoch, *partitions: int) -> Batch:
     """A closed batch with two records per partition."""
     batch = Batch(TOKEN, epoch, 0.0)
     for partition in partitions:
-        task = Task(partition, TallyFold, 2, "1")
+        task = Task(partition, TallyFold, 2, "1", "mine")
         task.begin_restore()
         task.restore(PROGRESS_KEY, encode_progress(Progress(FORMAT, "1", 2, 0)))
         task.end_restore(0, "changelog")

@@ -30,7 +30,7 @@ ALLOWED = {
 
 
 def task_in(state: TaskState) -> Task:
-    task = Task(0, TallyFold, 1, "1")
+    task = Task(0, TallyFold, 1, "1", "mine")
     task.state = state
     return task
 

@@ -25,24 +25,32 @@ from schemas.progress import (
 OFFSETS = st.integers(0, 2**63 - 1)
 
 
-@given(st.text(max_size=20), st.integers(1, 10_000), OFFSETS, OFFSETS, st.binary(max_size=16), st.binary(max_size=64))
+@given(
+    *(st.text(max_size=20), st.integers(1, 10_000), OFFSETS, OFFSETS),
+    *(st.binary(max_size=16), st.binary(max_size=64), st.text(max_size=20)),
+)
 def test_what_is_encoded_is_decoded(
-    version: str, count: int, following: int, anchor: int, digest: bytes, marks: bytes
+    version: str, count: int, following: int, anchor: int, digest: bytes, marks: bytes, application_id: str
 ) -> None:
-    progress = Progress(FORMAT, version, count, following, anchor, digest, marks)
+    progress = Progress(FORMAT, version, count, following, anchor, digest, marks, application_id)
     assert decode_progress(encode_progress(progress)) == progress
 
 
+def test_a_record_of_format_1_names_no_application() -> None:
+    value = msgspec.msgpack.encode([1, "0.1.0", 4, 7, 6, b"hash", b"marks"])
+    assert decode_progress(value) == Progress(1, "0.1.0", 4, 7, 6, b"hash", b"marks", "")
+
+
 def test_more_fields_than_the_format_has_are_refused_as_they_would_be_lost_with_the_next_commit() -> None:
-    value = msgspec.msgpack.encode([FORMAT, "1.1", 4, 7, 6, b"hash", b"marks", "added later"])
-    with pytest.raises(ValueError, match="at most length 7, got 8"):
+    value = msgspec.msgpack.encode([FORMAT, "1.1", 4, 7, 6, b"hash", b"marks", "app", "added later"])
+    with pytest.raises(ValueError, match="at most length 8, got 9"):
         decode_progress(value)
     with pytest.raises(ValueError, match="at most length 4, got 5"):
         decode_reset(msgspec.msgpack.encode([FORMAT, "1.1", 4, 7, "added later"]))
 
 
 def test_a_newer_format_is_refused_with_its_writer() -> None:
-    value = msgspec.msgpack.encode([FORMAT + 1, "9.9", 4, 7, 6, b"hash", b"marks", "another meaning"])
+    value = msgspec.msgpack.encode([FORMAT + 1, "9.9", 4, 7, 6, b"hash", b"marks", "app", "another meaning"])
     with pytest.raises(ValueError, match=rf"format {FORMAT + 1} by version 9\.9, this version reads up to {FORMAT}"):
         decode_progress(value)
 
@@ -73,7 +81,9 @@ def test_a_reset_that_is_encoded_is_decoded(version: str, previous: int, followi
     assert decode_reset(encode_reset(reset)) == reset
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", msgspec.msgpack.encode([1]), msgspec.msgpack.encode([2, 9, 1, 2])])
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", msgspec.msgpack.encode([1]), msgspec.msgpack.encode([FORMAT + 1, 9, 1, 2])]
+)
 def test_other_bytes_are_no_reset(value: bytes) -> None:
     with pytest.raises(ValueError, match="not a reset"):
         decode_reset(value)

@@ -44,7 +44,7 @@ class Changelog:
 
 
 async def restored(changelog: Any) -> Task:
-    task = Task(3, TallyFold, 4, "1.0")
+    task = Task(3, TallyFold, 4, "1.0", "mine")
     await Restorer(changelog, Observer(), "changelog", "input").restore(task, Barrier("one", 1))
     return task
 

@@ -406,8 +406,10 @@ async def test_a_batch_too_large_is_halved_until_it_fits() -> None:
     stage.close(instance)
 
 
-def _progress(partitions: int = 1, position: int = 0, format_: int = FORMAT, anchor: bytes = b"") -> NewRecord:
-    progress = Progress(format_, "9.9.9", partitions, position, position - 1, anchor)
+def _progress(
+    partitions: int = 1, position: int = 0, format_: int = FORMAT, anchor: bytes = b"", application_id: str = ""
+) -> NewRecord:
+    progress = Progress(format_, "9.9.9", partitions, position, position - 1, anchor, b"", application_id)
     return NewRecord(PROGRESS_KEY, encode_progress(progress))
 
 
@@ -416,12 +418,13 @@ def _progress(partitions: int = 1, position: int = 0, format_: int = FORMAT, anc
     [
         (None, "no progress record"),
         (_progress(partitions=8), "written for 8 partitions, now there are 1"),
-        (_progress(format_=FORMAT + 1), "written in format 2 by version 9.9.9"),
+        (_progress(format_=FORMAT + 1), f"written in format {FORMAT + 1} by version 9.9.9"),
         (NewRecord(PROGRESS_KEY, b"\xff"), "not a progress record"),
+        (_progress(application_id="another"), "belongs to application 'another', this is 'simulation'"),
         (_progress(position=20), "ends at 5, before the committed position 20"),
         (_progress(position=3, anchor=b"another record"), "offset 2 is not the record that was processed"),
     ],
-    ids=["missing", "partition count", "newer", "corrupt", "input cut", "anchor"],
+    ids=["missing", "partition count", "newer", "corrupt", "application", "input cut", "anchor"],
 )
 @in_virtual_time
 async def test_a_changelog_that_cannot_be_the_truth_is_refused_before_anything_is_written(

@@ -27,7 +27,7 @@ def record(offset: int, key: bytes | None = b"k", value: bytes | None = b"0") ->
 
 
 def restored(*records: tuple[bytes, bytes | None], partitions: int = 4, barrier: int = 9) -> Task:
-    task = Task(3, TallyFold, partitions, "1.2")
+    task = Task(3, TallyFold, partitions, "1.2", "mine")
     task.begin_restore()
     for key, value in records:
         task.restore(key, value)
@@ -35,8 +35,11 @@ def restored(*records: tuple[bytes, bytes | None], partitions: int = 4, barrier:
     return task
 
 
-def progress(next_offset: int = 0, marks: bytes = b"", partitions: int = 4) -> tuple[bytes, bytes]:
-    return PROGRESS_KEY, encode_progress(Progress(FORMAT, "1.1", partitions, next_offset, -1, b"", marks))
+def progress(
+    next_offset: int = 0, marks: bytes = b"", partitions: int = 4, application_id: str = ""
+) -> tuple[bytes, bytes]:
+    found = Progress(FORMAT, "1.1", partitions, next_offset, -1, b"", marks, application_id)
+    return PROGRESS_KEY, encode_progress(found)
 
 
 def test_the_last_progress_record_says_where_to_resume() -> None:
@@ -60,7 +63,7 @@ def test_a_task_that_goes_on_elsewhere_knows_no_consumed_record() -> None:
     task = restored(progress(5, b"123"))
     task.consumed([record(5)], 6)
     task.go_on_at(40)
-    assert decode_progress(task.progress()) == Progress(FORMAT, "1.2", 4, 40, -1, b"", b"123")
+    assert decode_progress(task.progress()) == Progress(FORMAT, "1.2", 4, 40, -1, b"", b"123", "mine")
 
 
 def test_the_next_writer_lands_behind_the_own_barrier() -> None:
@@ -92,6 +95,17 @@ def test_a_tombstone_of_the_progress_record_is_no_progress_record() -> None:
 def test_another_partition_count_is_refused_with_both_counts() -> None:
     with pytest.raises(Refused, match="written for 8 partitions, now there are 4"):
         restored(progress(5, partitions=8))
+
+
+def test_the_changelog_of_another_application_is_refused_with_both_names() -> None:
+    with pytest.raises(Refused, match="changelog-3 belongs to application 'theirs', this is 'mine'") as refusal:
+        restored(progress(5, application_id="mine"), progress(7, application_id="theirs"))
+    assert "; set engine.application_id to 'theirs', or give 'mine' output topics and a changelog" in str(refusal.value)
+
+
+@pytest.mark.parametrize("before", ["", "mine"])
+def test_the_next_commit_names_the_application_also_where_no_name_was(before: str) -> None:
+    assert decode_progress(restored(progress(5, application_id=before)).progress()).application_id == "mine"
 
 
 def test_a_batch_makes_the_task_unclean_until_it_is_answered() -> None:

@@ -7,7 +7,7 @@ import pytest
 from processor.engine.tuning import BUSY_RECORDS, HALT_AFTER, ISOLATE_AFTER, Pace, Tuning
 from processor.errors import InDoubt, ProducerFenced, Rejected, TimedOut
 
-TUNING = Tuning("i0", 4, "1", "changelog", "input", max_batch_records=1_000, max_batch_bytes=500)
+TUNING = Tuning("i0", "mine", 4, "1", "changelog", "input", max_batch_records=1_000, max_batch_bytes=500)
 
 
 def refused(partition: int = 2, too_large: bool = False) -> Rejected:

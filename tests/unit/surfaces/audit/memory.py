@@ -93,6 +93,7 @@ class Topics:
 
     def __init__(self, settings: Settings, *, sessions: int = 5, seed: int = 3) -> None:
         topics = self.topics = settings.topics
+        self.application_id = settings.engine.application_id
         names = (topics.state, topics.actions, topics.metrics, topics.dead_letters, topics.changelog)
         self.logs = MemoryLogs(names)
         self.input, self.actions, self.metrics, self.dead_letters, self.changelog = (
@@ -100,7 +101,8 @@ class Topics:
         )
         self.position = 0
         self._source = events(seed, sessions)
-        self.changelog.append(PROGRESS_KEY, encode_progress(Progress(FORMAT, "0", topics.partitions, 0)))
+        first = Progress(FORMAT, "0", topics.partitions, 0, application_id=self.application_id)
+        self.changelog.append(PROGRESS_KEY, encode_progress(first))
 
     def action(self, key: bytes | None, value: bytes, headers: list[Header]) -> None:
         self.actions.append(key, value, headers)
@@ -139,14 +141,11 @@ class Topics:
                 self.changelog.append(key, change)
             self.position = taken[-1].offset + 1
             last = taken[-1]
-            self.changelog.append(
-                PROGRESS_KEY,
-                encode_progress(
-                    Progress(
-                        FORMAT, "1", self.topics.partitions, self.position, last.offset, anchor_hash(last), fold.marks()
-                    )
-                ),
+            anchor = last.offset, anchor_hash(last)
+            reached = Progress(
+                FORMAT, "1", self.topics.partitions, self.position, *anchor, fold.marks(), self.application_id
             )
+            self.changelog.append(PROGRESS_KEY, encode_progress(reached))
             for log in self.logs.of.values():
                 if log is not self.input:
                     log.end += 1  # the marker
