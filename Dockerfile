@@ -1,8 +1,8 @@
 # The processor's image: Python, the locked dependencies, the package. It runs as nobody in particular, writes nothing
 # but /tmp, and needs no shell.
 #
-#   docker build --tag creative-feedback:0.1.0 .
-#   docker run --rm --read-only --tmpfs /tmp creative-feedback:0.1.0 run --help
+#   docker build --tag creative-feedback:0.2.0 .
+#   docker run --rm --read-only --tmpfs /tmp creative-feedback:0.2.0 run --help
 #
 # Every package is taken by its hash, and compiled code has no time in it. So two builds on one base have the same
 # content; with BuildKit's SOURCE_DATE_EPOCH and the output option rewrite-timestamp=true they are the same image. Name
@@ -47,7 +47,7 @@ CMD ["run"]
 
 # Last, so that another revision changes no layer. What is healthy depends on the command: who runs it asks
 # /health/ready and /health/live.
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="creative-feedback" \
       org.opencontainers.image.description="Exactly-once stream processor for the Creative Feedback Loop of TORI sessions, on Apache Kafka" \

@@ -233,7 +233,7 @@ class World:
         total = {name: sum(session.counts[name] for session in sessions) for name in next(iter(sessions)).counts}
         exploring = [session for session in sessions if session.mode == "exploring"]
         return {
-            "application": "creative-feedback", "version": "0.1.0", "now": rfc3339(time.time()),
+            "application": "creative-feedback", "version": "0.2.0", "now": rfc3339(time.time()),
             "began": rfc3339(self.began), "health": self.health, "sessions": len(self.sessions), "modes": self.modes(),
             "cumulative_gain": sum(session.gain for session in sessions), "models_trained": 7,
             "explorations": self.explorations, "aborted": total["aborted"], "successes": total["successful"],

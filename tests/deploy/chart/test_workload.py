@@ -46,8 +46,8 @@ def processor(chosen: str, changed: dict[str, Any] | None = None) -> Object:
 @pytest.mark.parametrize(
     ("chosen", "image"),
     [
-        ("minimal", "creative-feedback:0.1.0"),
-        ("production", "registry.example/tori/creative-feedback:0.1.0"),
+        ("minimal", "creative-feedback:0.2.0"),
+        ("production", "registry.example/tori/creative-feedback:0.2.0"),
         (
             "digest",
             "registry.example:5000/tori/creative-feedback"
