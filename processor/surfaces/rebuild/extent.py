@@ -25,8 +25,8 @@ TAIL_OFFSETS = 1_000  # looked at first from the end of a log
 class Answered(NamedTuple):
     """Input offsets that outputs answer: from ``first`` up to ``end`` (exclusive).
 
-    ``first`` is None where it cannot be known, since an output lost its beginning, or where there is none; ``end`` is
-    0 where there is none.  ``cut``: outputs are gone that may have answered more.
+    ``first`` is None where it cannot be known, since an output lost its beginning or the actions all they had, or where
+    there is none; ``end`` is 0 where there is none.  ``cut``: outputs are gone that may have answered more.
     """
 
     first: int | None
@@ -51,22 +51,26 @@ async def answered(logs: Logs, topics: TopicsConfig, partition: int) -> Answered
     """What the outputs of one partition say; waits for transactions that are open there."""
     firsts: list[int] = []
     ends = [0]
-    gone: list[str] = []
+    answering: set[str] = set()
+    gone = False
     from_beginning = True
     for topic in (topics.actions, topics.dead_letters, topics.metrics):
         bounds = await logs.bounds(topic, partition)
         last = await _last_source(logs, topic, partition, bounds)
         if last is not None:
+            answering.add(topic)
             ends.append(last + 1)
             first = await _first_source(logs, topic, partition, bounds)
             firsts += [] if first is None else [first]
         elif bounds.first > 0:
-            gone.append(topic)
+            gone = True
         if topic != topics.metrics:  # they are not given for every event, and do not say where the partition began
             from_beginning &= bounds.first == 0
+    # Actions that are not there while other output is were removed, or lost like the changelog.
+    no_actions = bool(answering) and topics.actions not in answering
     # Without its dead letters an event that follows the last action is answered once more, and nobody sees both.
-    cut = topics.actions in gone or (len(ends) == 1 and bool(gone))
-    return Answered(min(firsts, default=None) if from_beginning else None, max(ends), cut)
+    cut = no_actions or (gone and not answering)
+    return Answered(min(firsts, default=None) if from_beginning and not no_actions else None, max(ends), cut)
 
 
 def extent(bounds: Bounds, committed: int | None, outputs: Answered, asked: int | None, notes: list[str]) -> Extent:
@@ -83,7 +87,7 @@ def extent(bounds: Bounds, committed: int | None, outputs: Answered, asked: int 
     if outputs.first is not None:
         began: int | None = outputs.first
     else:
-        never = outputs.end == 0 and not outputs.cut
+        never = outputs.end == 0 and not outputs.cut and end <= bounds.first
         began = bounds.first if never or bounds.first == 0 else None
     whole = began is not None and bounds.first <= began
     start = bounds.first if began is None else max(began, bounds.first)

@@ -9,6 +9,7 @@ import pytest
 
 from processor.config import Settings
 from processor.surfaces.audit import audit_partition
+from processor.surfaces.audit.outputs import source_of
 from processor.surfaces.rebuild import Words
 from processor.surfaces.rebuild.refolding import TAKEN_EVERY_RECORDS
 from schemas.progress import PROGRESS_KEY, Progress, decode_progress, encode_progress
@@ -181,6 +182,41 @@ async def test_where_no_output_is_left_the_state_is_not_verified() -> None:
     assert "say it with --to OFFSET" in (report.refusal(UNVERIFIED) or "")
     state = await state_of(topics, words=UNVERIFIED, committed=None, to=COUNT)
     assert state.next_offset == COUNT
+
+
+async def test_dead_letters_alone_say_neither_where_the_partition_began_nor_how_far_it_was() -> None:
+    """The actions were lost with the changelog, and made anew."""
+    topics = worked()
+    assert (source_of(topics.dead_letters.records[0]) or 0) > 0
+    lost = lose(topics)
+    for log in (topics.actions, topics.metrics):
+        log.records.clear()
+        log.end = 0
+    report, state = await rebuilt(topics)
+    assert (state, report.first, report.end) == (None, 0, COUNT)
+    assert report.difference is not None
+    assert (report.difference.what, report.difference.input_offset) == ("missing", 0)
+    expect_same(await state_of(topics, words=UNVERIFIED), lost)
+    report, _ = await rebuilt(topics, words=UNVERIFIED, committed=None)
+    assert "say it with --to OFFSET" in (report.refusal(UNVERIFIED) or "")
+    topics.input.cut(50)
+    report, _ = await rebuilt(topics, words=UNVERIFIED)
+    assert "50 offsets before it may have been processed" in (report.refusal(UNVERIFIED) or "")
+
+
+async def test_without_any_output_what_the_input_lost_may_have_been_processed() -> None:
+    topics = worked()
+    lose(topics)
+    for log in (topics.actions, topics.metrics, topics.dead_letters):
+        log.records.clear()
+        log.end = 0
+    topics.input.cut(50)
+    places: list[dict[str, Any]] = [{}, {"committed": None, "to": COUNT}]
+    for place in places:
+        report, _ = await rebuilt(topics, words=UNVERIFIED, **place)
+        assert "50 offsets before it may have been processed" in (report.refusal(UNVERIFIED) or "")
+    report, _ = await rebuilt(topics, committed=None)
+    assert (report.refusal(NO_WORDS), report.basis, report.end) == (None, "nothing", 50)
 
 
 async def test_outputs_that_lost_their_beginning_are_compared_from_where_they_begin() -> None:
