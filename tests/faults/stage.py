@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from processor.backends.kafka import apply, connected, observe
+from processor.backends.kafka.members import group_members
 from processor.config import Settings, declared_topology, load_settings
 from tests.faults.instance import WAIT_S, Instance
 from tests.faults.load import Event, Load, events, load
@@ -117,6 +118,15 @@ class Stage:
             for partition, position in instance.positions().items():
                 furthest[partition] = max(position, furthest.get(partition, 0))
         return furthest
+
+    async def deserted(self) -> None:
+        """Wait until the broker has put every member out of the group: whoever comes then comes from nowhere."""
+        group, topic = self.settings.engine.application_id, self.settings.topics.state
+        async with connected(self.settings, "onlooker") as connection, asyncio.timeout(WAIT_S):
+            while True:
+                if not await group_members(connection, group, topic):
+                    return
+                await asyncio.sleep(0.1)  # the broker has no call that waits for it
 
     async def drained(self) -> None:
         """End the load and wait until all of it is committed."""

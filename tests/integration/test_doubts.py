@@ -17,10 +17,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from processor.backends.embedded import EmbeddedKafka
-from processor.backends.kafka import connected
-from processor.backends.kafka.connection import FENCED_PRODUCER, Connection
-from processor.backends.kafka.members import group_members
-from tests.faults.instance import WAIT_S, Instance
+from processor.backends.kafka.connection import FENCED_PRODUCER
+from tests.faults.instance import Instance
 from tests.faults.points import Fault
 from tests.faults.proxy import Action, ApiName, Direction, KafkaProxy, Rule
 from tests.faults.proxy.messages import error_codes
@@ -71,16 +69,6 @@ async def at_work(scenario: Stage, *names: str, **options: Any) -> list[Instance
 
 async def goes_on(instance: Instance) -> None:
     await instance.line("committed", after=len(instance.journal))
-
-
-async def sessions_over(connection: Connection, scenario: Stage) -> None:
-    """Wait until the broker has put every member out of the group: whoever returns comes back from nowhere."""
-    group, topic = scenario.settings.engine.application_id, scenario.settings.topics.state
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            if not await group_members(connection, group, topic):
-                return
-            await asyncio.sleep(0.1)  # the broker has no call that waits for it
 
 
 def harm(proxy: KafkaProxy, api: ApiName, fate: str) -> Rule:
@@ -368,8 +356,7 @@ async def test_a_broker_that_falls_silent_and_comes_back_is_gone_on_with(scene: 
         await goes_on(one)
         await goes_on(two)
         await proxy.isolate(1, "held")
-        async with connected(scenario.settings, "beside the proxy") as connection:
-            await sessions_over(connection, scenario)
+        await scenario.deserted()
         proxy.rejoin(1)
         await scenario.working(one, two)
         await scenario.proven()

@@ -14,7 +14,7 @@ import pytest
 from processor.backends.embedded import EmbeddedKafka
 from tests.kafka.locked import LockedKafka, locked
 
-BROKER_FIXTURES = frozenset({"kafka", "own_kafka", "three_nodes"})
+BROKER_FIXTURES = frozenset({"kafka", "shared_kafka", "own_kafka", "three_nodes"})
 
 # Faults that take minutes with Kafka's defaults take a second with these.
 QUICK_SETTINGS = {
