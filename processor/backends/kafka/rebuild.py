@@ -135,9 +135,7 @@ class LostChangelogs:
             changes = _changes(state.state, obsolete[state.partition])
             for chunk in _chunks(changes, self._settings.engine.max_batch_bytes):
                 await writing.commit([_Part(tasks[state.partition], chunk, _mirror(state))])
-        await writing.commit(
-            [_Part(tasks[state.partition], [(PROGRESS_KEY, state.progress)], state.next_offset) for state in states]
-        )
+        await writing.commit([_Part(tasks[state.partition], _last(state), state.next_offset) for state in states])
 
     async def _held(self, partition: int, barrier: int, each: Each | None = None) -> dict[bytes, bytes]:
         """The newest values up to the record at this offset; of the fold's keys without their values."""
@@ -216,9 +214,18 @@ def _mirror(state: NewState) -> int:
 
 
 def _changes(state: Mapping[bytes, bytes], obsolete: Iterable[bytes]) -> Iterator[Change]:
+    """Of the fold's records."""
     for key in obsolete:
         yield key, None
-    yield from state.items()
+    for key, value in state.items():
+        if not key.startswith(ENGINES_OWN):
+            yield key, value
+
+
+def _last(state: NewState) -> list[Change]:
+    """An operator's words are kept with the progress that they led to: what was begun and not finished leaves none."""
+    words: list[Change] = [item for item in state.state.items() if item[0].startswith(ENGINES_OWN)]
+    return [*words, (PROGRESS_KEY, state.progress)]
 
 
 def _chunks(changes: Iterable[Change], most_bytes: int) -> Iterator[list[Change]]:

@@ -104,8 +104,15 @@ class PartitionRebuild:
         self._settings = settings
         self._standing = standing
         self._report = report
-        self._named = [Reset(FORMAT, APPLICATION_VERSION, offsets.start, offsets.stop) for offsets in skipped]
-        self._resets = [*_resets(standing), *self._named]
+        stored = _resets(standing)
+        known = {(reset.previous_offset, reset.next_offset) for reset in stored.values()}
+        named = [offsets for offsets in skipped if (offsets.start, offsets.stop) not in known]
+        following = max(stored, default=-1) + 1
+        self._named = {
+            reset_key(number): Reset(FORMAT, APPLICATION_VERSION, offsets.start, offsets.stop)
+            for number, offsets in enumerate(named, following)
+        }
+        self._resets = [*stored.values(), *self._named.values()]
 
     async def run(self, words: Words, to: int | None, told: Told) -> RebuiltState | None:
         """None behind a difference that the words do not accept."""
@@ -124,7 +131,7 @@ class PartitionRebuild:
         report.state = len(state)
         report.sessions = sum(key[:1] == Kind.SESSION.value for key in state)
         progress = self._progress(found.end, derivation.last, marks)
-        told_again = {reset_key(number): encode_reset(reset) for number, reset in enumerate(self._named)}
+        told_again = {key: encode_reset(reset) for key, reset in self._named.items()}
         return RebuiltState(self._standing, found.end, {**state, **told_again}, encode_progress(progress))
 
     async def _fold(self, derivation: Refolding, found: Extent, words: Words, told: Told) -> None:
@@ -171,9 +178,13 @@ class PartitionRebuild:
         return Progress(FORMAT, APPLICATION_VERSION, count, end, *anchor, marks, application_id)
 
 
-def _resets(standing: Standing) -> list[Reset]:
-    """In the order of time. Raises `Refused` for what this version cannot read."""
+def _resets(standing: Standing) -> dict[int, Reset]:
+    """By the number in their key, in the order of time. Raises `Refused` for what this version cannot read."""
     try:
-        return [decode_reset(value) for key, value in sorted(standing.own.items()) if key.startswith(RESET_PREFIX)]
+        return {
+            int.from_bytes(key.removeprefix(RESET_PREFIX), "big"): decode_reset(value)
+            for key, value in sorted(standing.own.items())
+            if key.startswith(RESET_PREFIX)
+        }
     except ValueError as error:
         raise Refused(f"its changelog holds {error}; run the version that wrote it, or make the topic anew") from None

@@ -147,6 +147,18 @@ async def test_a_progress_record_that_is_replaced_goes_first_and_what_is_left_ov
     ]
 
 
+async def test_an_operators_words_come_with_the_progress_they_led_to(write: Write) -> None:
+    """Else those of a rebuild that was killed would be taken for true by the next one."""
+    word = RESET_PREFIX + b"1"
+    state = new(0, 8)
+    cluster = await write(OneCluster(), state._replace(state={word: b"r", **state.state}))
+    assert [[key for key, _ in parts[0]] for parts, _ in cluster.committed] == [
+        [b"s%03d" % number for number in range(6)],
+        [b"s%03d" % number for number in range(6, 8)],
+        [word, PROGRESS_KEY],
+    ]
+
+
 async def test_after_a_doubt_the_same_is_written_in_a_new_epoch(write: Write) -> None:
     quiet = await write(OneCluster(), new(0, 8))
     troubles = InDoubt("no answer"), None, InDoubt("no answer")

@@ -301,6 +301,24 @@ async def test_what_a_lost_reset_skipped_is_missed_until_it_is_named() -> None:
     assert kept[0] == kept[1]
 
 
+async def test_a_reset_that_is_named_later_replaces_none_that_is_told() -> None:
+    topics = worked(processed=200)
+    topics.reset(220)
+    topics.process(SETTINGS, 80)
+    topics.reset(360)
+    topics.process(SETTINGS)
+    lose(topics)
+    put_back(topics, await state_of(topics, words=UNVERIFIED, skipped=[range(200, 220)]))
+    put_back(topics, await state_of(topics, words=REPLACE, skipped=[range(200, 220), range(300, 360)]))
+    topics.write(50)
+    topics.process(SETTINGS)
+    audited = await audit_partition(topics.logs, SETTINGS, 0)
+    said = [f"input offsets {skipped} were skipped by a reset" for skipped in ("200..219", "300..359")]
+    assert (audited.verdict, audited.notes) == ("equal", said)
+    state = await state_of(topics, words=REPLACE, skipped=[range(900, 901)])
+    assert not state.state.keys() & held(topics).keys() & {key for key in state.state if key[:1] == b"\x00"}
+
+
 @pytest.mark.parametrize(
     ("damage", "named"),
     [
