@@ -31,9 +31,10 @@ _NO_STATE = (Kind.ERA.value, PROGRESS_KEY, RESET_PREFIX, BARRIER_KEY)
 class Application(Struct, frozen=True):
     """What was committed, per topic (by role: ``state``, ``actions``, …) and partition, with offsets.
 
-    ``settings`` are the loop's by ``section.key``; ``changelog`` is the role of every state record there ever was, the
-    older ones and tombstones included.  ``skipped``: per partition the input offsets ``[from, to)`` that an operator's
-    reset left out.  Transaction markers are not kept: a restore goes by what is committed.
+    ``settings`` are those that shape the state, by ``section.key``, since 0.2.0 with the application's id.
+    ``changelog`` is the role of every state record there ever was, the older ones and tombstones included.
+    ``skipped``: per partition the input offsets ``[from, to)`` that an operator's reset left out.  Transaction markers
+    are not kept: a restore goes by what is committed.
     """
 
     settings: dict[str, Any]

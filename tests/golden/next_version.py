@@ -1,4 +1,4 @@
-"""The processor as its next version might be: format 2, a field more in each session's record.
+"""The processor as its next version might be: formats raised by one, a field more in each session's record.
 
     python -m tests.golden.next_version run ...        as `creative-feedback`
 

@@ -83,7 +83,6 @@ class Recorder:
             "kafka.bootstrap_servers": servers,
             "topics.partitions": PARTITIONS,
             "topics.replication_factor": 1,
-            "engine.application_id": "kept",
             **settings,
         }
         self.settings: Settings = load_settings(None, {}, self._flags)
@@ -179,10 +178,11 @@ def _is_topic(role: str) -> bool:
 
 
 def _shapes(key: str) -> bool:
-    return not key.startswith(("kafka.", "topics.")) and key != "engine.application_id"
+    return not key.startswith(("kafka.", "topics."))
 
 
 def record(kind: str, sources: Path) -> Application:
     """An application of this kind by the version in this folder, on a Kafka of its own."""
     with EmbeddedKafka() as kafka:
-        return asyncio.run(Recorder(kafka.bootstrap_servers, sources, KINDS[kind]).record())
+        settings = {"engine.application_id": f"kept-{kind}", **KINDS[kind]}
+        return asyncio.run(Recorder(kafka.bootstrap_servers, sources, settings).record())

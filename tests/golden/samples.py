@@ -231,7 +231,7 @@ STATE_RECORDS: Mapping[str, SessionRecord | LedgerRecord | ModelRecord | BlockRe
     "state-era": EraRecord(
         format=1,
         first_offset=10,
-        application_version="0.1.0",
+        application_version="0.2.0",
         fingerprint=b"\x00\x01\x02\x03",
         settings='{"engine.session_ttl_ms":604800000,"loop.recovery_steps":5}',
         pretrain_digest=b"\x04\x05",
@@ -239,15 +239,16 @@ STATE_RECORDS: Mapping[str, SessionRecord | LedgerRecord | ModelRecord | BlockRe
     ),
 }
 PROGRESS = Progress(
-    format=1,
-    application_version="0.1.0",
+    format=2,
+    application_version="0.2.0",
     partition_count=8,
     next_offset=10,
     anchor_offset=9,
     anchor_hash=b"\x00\x01\x02\x03",
     marks=b"marks",
+    application_id="creative-feedback",
 )
-RESET = Reset(format=1, application_version="0.1.0", previous_offset=10, next_offset=25)
+RESET = Reset(format=2, application_version="0.2.0", previous_offset=10, next_offset=25)
 STATE_EVENT = {
     "session_id": "s1",
     "sequence": 42,

@@ -23,7 +23,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from processor.backends.embedded import EmbeddedKafka
 from processor.config import APPLICATION_VERSION, Settings
 from processor.surfaces.report import Report
-from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, decode_progress
+from schemas import progress as engines_records
+from schemas import state_records
+from schemas.progress import BARRIER_KEY, PROGRESS_KEY, decode_progress
 from schemas.state_records import EraRecord, Kind, decode_state
 from tests.faults.fork_server import ROOT
 from tests.faults.load import Event, events
@@ -92,8 +94,11 @@ class Revival:
     async def _write(self, topic: str, partition: int, record: LoggedRecord) -> None:
         await self._producer.send(topic, record.value, record.key, partition, record.timestamp, list(record.headers))
 
-    async def expect_replay(self, format_: int = FORMAT) -> None:
-        """Kept and new output together are what this version makes of the whole input; so are state and marks."""
+    async def expect_replay(self, format_: int = state_records.FORMAT) -> None:
+        """Kept and new output together are what this version makes of the whole input; so are state and marks.
+
+        ``format_``: of the fold's records, as they were written last.
+        """
         names = self.settings.topics
         logs = await committed_logs(self.settings)
         group = await group_offsets(self.settings)
@@ -107,7 +112,8 @@ class Revival:
                 assert made
                 assert kept + made == getattr(expected, role)
             state = folded(logs[names.changelog].records[partition])
-            progress = decode_progress(as_of(state[PROGRESS_KEY], FORMAT))
+            progress = decode_progress(as_of(state[PROGRESS_KEY], engines_records.FORMAT))
+            assert progress.application_id == self.settings.engine.application_id
             assert progress.next_offset == group[partition] == source.log_end[partition]
             assert plain(progress.marks) == [format_, *plain(expected.marks)[1:]]
             assert in_todays_format(state_alone(state)) == state_alone(expected.state)
@@ -141,8 +147,8 @@ def in_todays_format(state: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     cut = {}
     for key, value in state.items():
         fields = plain(value)
-        if fields[0] != FORMAT:
-            fields = [FORMAT, *(fields[1:-1] if key[:1] == Kind.SESSION.value else fields[1:])]
+        if fields[0] != state_records.FORMAT:
+            fields = [state_records.FORMAT, *(fields[1:-1] if key[:1] == Kind.SESSION.value else fields[1:])]
         cut[key] = msgspec.msgpack.encode(fields)
     return cut
 
@@ -225,7 +231,7 @@ async def test_what_a_newer_version_wrote_is_refused_before_a_word_is_said_and_t
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """An upgrade, a downgrade that is refused by name, and the upgrade again: nothing is lost and nothing repeated."""
-    [file] = [file for file in kept_applications() if file.match("0.1.0/session-models*")]
+    [file] = [file for file in kept_applications() if file.match("0.2.0/session-models*")]
     async with revived(kafka, tmp_path, file) as revival:
         settings = revival.settings
         await revival.send(80)
@@ -235,20 +241,21 @@ async def test_what_a_newer_version_wrote_is_refused_before_a_word_is_said_and_t
 
         ended = await run_command(settings)
 
-        newer = FORMAT + 1
-        words = (f"written in format {newer}", f"this version reads up to {FORMAT}", "run the version that wrote it")
-        expect_refusal(ended, CLUSTER, *words)
+        expect_refusal(ended, CLUSTER, "run the version that wrote it")
         place = re.search(rf"{re.escape(settings.topics.changelog)}-(\d) offset (\d+): ", ended.line)
         assert place is not None, ended.line
         changelog = await read_topic(kafka.bootstrap_servers, settings.topics.changelog)
         [named] = [r for r in changelog.records[int(place[1])] if r.offset == int(place[2])]
         assert named.value is not None
-        assert plain(named.value)[0] == newer
+        known = (engines_records if named.key == PROGRESS_KEY else state_records).FORMAT
+        assert f"written in format {known + 1}" in ended.line
+        assert f"this version reads up to {known}" in ended.line
+        assert plain(named.value)[0] == known + 1
         assert await revival.committed() == before
 
         await next_version_until(settings, 80)
-        await revival.expect_replay(newer)
+        await revival.expect_replay(state_records.FORMAT + 1)
         for records in (await read_topic(kafka.bootstrap_servers, settings.topics.changelog)).records.values():
             state = folded(records)
-            assert plain(state[PROGRESS_KEY])[:2] == [newer, VERSION]
+            assert plain(state[PROGRESS_KEY])[:2] == [engines_records.FORMAT + 1, VERSION]
             assert any(plain(value)[-1] == ADDED for key, value in state.items() if key[:1] == Kind.SESSION.value)

@@ -150,7 +150,7 @@ async def foreign_key(settings: Settings) -> tuple[bytes, bytes]:
 
 
 PROGRESS_DAMAGES = (
-    (newer_progress, ("written in format 2 by version 99.1", "run the version that wrote it")),
+    (newer_progress, (f"written in format {FORMAT + 1} by version 99.1", "run the version that wrote it")),
     (corrupt_progress, ("not a progress record", "run the version that wrote it")),
     (other_partition_count, ("12 partitions", "use new topics")),
 )

@@ -125,7 +125,7 @@ def test_a_newer_format_is_named_whatever_it_adds(name: str) -> None:
 
 def test_a_newer_progress_record_is_named_with_its_version_whatever_it_adds() -> None:
     newer = progress.FORMAT + 1
-    with pytest.raises(ValueError, match=rf"^written in format {newer} by version 0\.1\.0, this version reads"):
+    with pytest.raises(ValueError, match=rf"^written in format {newer} by version 0\.2\.0, this version reads"):
         decode_progress(with_one_field_more(progress.encode_progress(PROGRESS), format_=newer))
 
 

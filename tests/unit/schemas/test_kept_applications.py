@@ -89,7 +89,10 @@ def test_from_every_commit_the_next_one_is_made_again(file: Path) -> None:
 
 
 def restored(settings: Settings, partition: int, partitions: int, stored: Mapping[bytes, bytes | None]) -> Task:
-    task = Task(partition, lambda number: PartitionFold(settings, settings.topics.state, number), partitions, "now")
+    def fold(number: int) -> PartitionFold:
+        return PartitionFold(settings, settings.topics.state, number)
+
+    task = Task(partition, fold, partitions, "now", settings.engine.application_id)
     task.begin_restore()
     for key, value in stored.items():
         task.restore(key, value)
