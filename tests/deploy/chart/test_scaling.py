@@ -99,6 +99,17 @@ def test_keda_logs_in_with_the_same_secrets() -> None:
     assert told("production") == {"username": "processor"}
 
 
+@pytest.mark.parametrize("chosen", ["production", "long-names"])
+def test_a_login_of_ones_own_is_all_of_the_login(chosen: str) -> None:
+    """KEDA does not scale where the trigger says `sasl` and its authentication does, as those that one writes do."""
+    own = {"name": "kafka-reader", "kind": "ClusterTriggerAuthentication"}
+    found = trigger(chosen, {"autoscaling": {"authenticationRef": own}})
+    assert found["authenticationRef"] == own
+    assert not found["metadata"].keys() & {"sasl", "tls"}
+    kinds = {one["kind"] for one in rendered(chosen, {"autoscaling": {"authenticationRef": own}}).objects}
+    assert "TriggerAuthentication" not in kinds
+
+
 def test_keda_asks_the_token_endpoint_with_the_clients_secret() -> None:
     authentication = rendered("oauth-endpoint").one("TriggerAuthentication")
     secrets = {one["parameter"]: (one["name"], one["key"]) for one in authentication["spec"]["secretTargetRef"]}
