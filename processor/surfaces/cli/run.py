@@ -30,6 +30,7 @@ from processor.surfaces.ports import Kafka
 from processor.surfaces.report import ReportedSecond
 from processor.surfaces.showing import end_frozen, shown_alone, shown_by_supervisor, shown_soon, workers_shown
 from processor.surfaces.supervisor import Supervisor, Worker
+from processor.surfaces.token_file import read_token
 from processor.surfaces.tracing_environment import tracing_from_environment
 from processor.surfaces.watch.watch import Watch
 
@@ -153,6 +154,8 @@ async def _work(kafka: Kafka, settings: Settings, as_json: bool, with_parent: bo
             await stack.enter_async_context(shown_by_supervisor(settings, watch, beats_to))
         elif settings.http.advertised_url is not None:
             # Nobody has to be told the address: partitions need not wait until a web server is imported.
+            if settings.http.token_file is not None:
+                read_token(Path(settings.http.token_file))  # refused later, it would end a member with partitions
             listening = await stack.enter_async_context(shown_soon(settings, watch, kafka))
             listening.add_done_callback(lambda shown: stop.set() if shown.exception() is not None else None)
         else:

@@ -13,12 +13,10 @@ from aiohttp import hdrs
 from multidict import CIMultiDictProxy
 
 from processor.errors import Refused
+from processor.surfaces.token_file import read_token
 
 SUBPROTOCOL = "bearer."
 """What a browser puts before the token (base64url) in ``Sec-WebSocket-Protocol``: it can set no other header there."""
-
-MIN_LENGTH = 16
-_MAX_BYTES = 4096
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +30,7 @@ class BearerToken:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen = _identity(path)
-        self._token = _read(path)
+        self._token = read_token(path)
 
     def accepts(self, headers: CIMultiDictProxy[str]) -> bool:
         """Whether the request brought the token, as ``Authorization: Bearer …`` or as a WebSocket's subprotocol."""
@@ -46,7 +44,7 @@ class BearerToken:
             return
         self._seen = seen
         try:
-            self._token = _read(self._path)
+            self._token = read_token(self._path)
         except Refused as refused:
             _log.warning("http_token_kept", reason=str(refused))
         else:
@@ -60,20 +58,6 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES + 1).strip()
-    except OSError as error:
-        raise Refused(f"http.token_file = {str(path)!r}: {error.strerror}; write the token into it") from None
-    if len(text) < MIN_LENGTH or len(text) > _MAX_BYTES or not text.isascii() or not text.decode().isprintable():
-        raise Refused(
-            f"http.token_file = {str(path)!r}: expected one line of at least {MIN_LENGTH} printable ASCII characters;"
-            " write a random token into it"
-        )
-    return text
 
 
 def _given(headers: CIMultiDictProxy[str]) -> bytes | None:

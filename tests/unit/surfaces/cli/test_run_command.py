@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -71,3 +72,15 @@ def test_a_port_that_cannot_be_had_ends_the_work_in_order_and_is_named(
     ended = run_command(capfd, *KNOWN, kafka=kafka)
     assert (ended.code, kafka.stopped) == (3, True)
     assert ended.err.splitlines()[-1] == "creative-feedback: port 8080 is taken: choose another http.port"
+
+
+def test_a_token_that_cannot_be_had_is_refused_before_there_are_partitions(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A static member would keep them until its session time-out is over, and at each of its starts again."""
+    kafka = KafkaInMemory(lasting=True)
+    token = tmp_path / "token"
+    token.write_text("short")
+    ended = run_command(capfd, *KNOWN, "--set", f"http.token_file={token}", kafka=kafka)
+    assert (ended.code, kafka.began.is_set()) == (3, False)
+    assert "expected one line of at least 16 printable ASCII characters" in ended.err
