@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -251,6 +252,17 @@ async def test_another_partition_count_is_named() -> None:
     report = await audited(processed(), quick(topics={"partitions": 2}))
     assert report.verdict == "cannot"
     assert report.reason == "it was written for 1 partitions, topics.partitions says 2"
+
+
+async def test_another_application_is_named_and_one_without_a_name_audited() -> None:
+    topics = processed()
+    report = await audited(topics, quick(engine={"application_id": "other"}))
+    place = f"changelog {SETTINGS.topics.changelog}-0"
+    assert report.verdict == "cannot"
+    assert f"{place} belongs to application 'creative-feedback', this is 'other'" in (report.reason or "")
+    nameless = msgspec.structs.replace(topics.progress(), format=1, application_id="")
+    topics.changelog.append(PROGRESS_KEY, encode_progress(nameless))
+    assert (await audited(topics, quick(engine={"application_id": "other"}))).verdict == "equal"
 
 
 # Eras

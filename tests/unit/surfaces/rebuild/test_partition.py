@@ -268,6 +268,15 @@ async def test_what_has_its_progress_record_is_left_out_or_refused_or_replaced()
     expect_same(state, stored)
 
 
+@pytest.mark.parametrize("words", [NO_WORDS, REPLACE])
+async def test_the_changelog_of_another_application_is_not_rebuilt_whatever_the_words(words: Words) -> None:
+    """Its instances are in another group: that none of them runs, nobody here would notice."""
+    report, state = await rebuilt(worked(), quick(engine={"application_id": "other"}), words)
+    assert state is None
+    refusal = "its changelog belongs to application 'creative-feedback', this is 'other'"
+    assert refusal in (report.refusal(words) or "")
+
+
 async def test_what_a_reset_skipped_stays_skipped_when_the_state_beside_it_is_replaced() -> None:
     topics = worked(processed=200)
     topics.reset(260)
