@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
@@ -31,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_BROKER_TIMEOUT_S))
-        if asks or item.path.relative_to(here).parts[0] in _WITH_BROKERS:
+        # A fixture that asks for one only when it is set up is no argument of the test: its marker tells.
+        if item.get_closest_marker("kafka") or item.path.relative_to(here).parts[0] in _WITH_BROKERS:
             # Where the run is shared by two processes, one has all brokers, one after the other.
             item.add_marker(pytest.mark.xdist_group("broker"))
