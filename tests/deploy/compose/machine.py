@@ -7,6 +7,7 @@ class that its image uses for that, from the service's variables alone.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -127,7 +128,10 @@ class Machine:
     def healthy(self, name: str) -> bool:
         """What the service's health check says now."""
         service = self.services[name]
-        tool, *arguments = self._translated(service, service.health_check)
+        words = self._translated(service, service.health_check)
+        if words[0] == "env":  # what it sets is for the image's script
+            words = list(itertools.dropwhile(lambda word: "=" in word, words[1:]))
+        tool, *arguments = words
         if tool == "wget":  # the tool of a foreign image: what it asks is asked
             try:
                 with urllib.request.urlopen(arguments[-1], timeout=5) as answer:

@@ -60,8 +60,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         from_outside = f"kafka.bootstrap_servers={machine.address('kafka', 19092)}"
         applied_again = machine.run("topics", "topics", "apply", "--json", "--set", from_outside)
         events = _events_of_both(machine)
-        working = 'sum by (instance) (creative_feedback_partition_phase{phase="running"})'
-        partitions = _by_instance(machine, working)
+        partitions = _shares(machine)
         targets = _ask(machine, "targets")["activeTargets"]
         groups = _ask(machine, "rules")["groups"]
         firing = _ask(machine, "query", query='ALERTS{alertstate="firing"}')["result"]
@@ -104,9 +103,7 @@ def test_health_checks_say_who_serves_and_who_does_not(seen: Seen) -> None:
 
 
 def test_both_processors_work_and_share_the_partitions(seen: Seen) -> None:
-    partitions = int(compose().services["topics"].environment["CREATIVE_FEEDBACK__TOPICS__PARTITIONS"])
     assert len(seen.partitions) == 2
-    assert sum(seen.partitions.values()) == partitions
     assert min(seen.partitions.values()) > 0
     assert min(seen.events.values()) > 0
 
@@ -141,6 +138,17 @@ def _events_of_both(machine: Machine) -> dict[str, float]:
     """Once Prometheus knows of events of both."""
     deadline = time.monotonic() + PATIENCE_S
     while len(found := _by_instance(machine, "creative_feedback_events_total > 0")) < len(PROCESSORS):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return found
+
+
+def _shares(machine: Machine) -> dict[str, float]:
+    """Partitions of each processor, once no scrape is left in which one that has moved stands twice or not at all."""
+    deadline = time.monotonic() + PATIENCE_S
+    working = 'sum by (instance) (creative_feedback_partition_phase{phase="running"})'
+    declared = int(machine.services["topics"].environment["CREATIVE_FEEDBACK__TOPICS__PARTITIONS"])
+    while sum((found := _by_instance(machine, working)).values()) != declared:
         assert time.monotonic() < deadline, found
         time.sleep(0.2)
     return found

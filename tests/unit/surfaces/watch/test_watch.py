@@ -17,7 +17,6 @@ import pytest
 from processor.config import Settings
 from processor.engine.observer import Committed
 from processor.loop.partition import PartitionFold
-from processor.surfaces.watch.beat import Beat
 from processor.surfaces.watch.watch import MAX_HAPPENED, MAX_METRICS, Watch, line_of
 
 
@@ -239,10 +238,10 @@ async def test_a_stalled_event_loop_is_told_with_the_line_that_holds_it_up() -> 
     watch = Watch("i")
     turning = asyncio.create_task(watch.turn())
     await asyncio.sleep(0)
-    beats: list[Beat] = []
+    beats = [watch.take()]
 
     def look() -> None:
-        while not beats or beats[-1].stalled_where is None:
+        while beats[-1].stalled_where is None:
             beats.append(watch.take())
             time.sleep(0.05)
 
