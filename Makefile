@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 # Two processes share the tests: one has all that start brokers, the other the rest.
 JOBS     ?= 2
-SHARED   := $(if $(filter-out 0 1,$(JOBS)),--numprocesses $(JOBS) --dist loadgroup,)
+SHARED   := $(if $(filter-out 0 1,$(JOBS)),--numprocesses $(JOBS) --dist loadscope,)
 
 DURATION ?=
 SEED     ?= 1

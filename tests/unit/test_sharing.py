@@ -5,14 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.kafka.fixtures import BROKER_FIXTURES
+from tests.sharing import BROKERS, share_of
 
 
-def test_whatever_may_start_a_broker_is_of_one_group(request: pytest.FixtureRequest) -> None:
+def test_whatever_may_start_a_broker_is_of_one_share(request: pytest.FixtureRequest) -> None:
     asking = [
-        item
+        item.nodeid
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and (item.get_closest_marker("kafka") or BROKER_FIXTURES.intersection(item.fixturenames))
     ]
-    groups = {str(marker and marker.args) for marker in (item.get_closest_marker("xdist_group") for item in asking)}
-    assert groups <= {"('broker',)"}
+    assert [nodeid for nodeid in asking if share_of(nodeid) != BROKERS] == []
+
+
+def test_tests_without_brokers_are_shared_by_file() -> None:
+    assert share_of("tests/unit/loop/test_step.py::test_one[a::b]") == "tests/unit/loop/test_step.py"

@@ -29,7 +29,6 @@ FOREIGN = ("grafana", "kafka-ui", "jaeger")  # only their images have them
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(300),  # the first test plays the course
-    pytest.mark.xdist_group("broker"),
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed (Debian: prometheus)"),
 ]
 
