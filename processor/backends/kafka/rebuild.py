@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from processor.backends.kafka.admin import check, committed_offset
+from processor.backends.kafka.admin import committed_offset
 from processor.backends.kafka.cluster import KafkaCluster
 from processor.backends.kafka.reader import LATEST, list_offset
 from processor.backends.kafka.reset import KeptState
-from processor.backends.kafka.sole_member import JOINED_MEANWHILE, STOP_FIRST, alone, dynamic, member_names
-from processor.config import APPLICATION_VERSION, Settings, declared_topology
+from processor.backends.kafka.sole_member import JOINED_MEANWHILE, STOP_FIRST, OperatorsWork, alone
+from processor.config import APPLICATION_VERSION, Settings
 from processor.engine.commit import Batch, commit
 from processor.engine.ports import Epoch, Token
 from processor.engine.task import Task
@@ -54,28 +54,11 @@ class _Part(NamedTuple):
     position: int
 
 
-class LostChangelogs:
+class LostChangelogs(OperatorsWork):
     """Implements `processor.surfaces.ports.ChangelogAdmin`, in plain values."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = dynamic(settings)
-        self._cluster = KafkaCluster(self._settings, NAME)
-
-    async def __aenter__(self) -> Self:
-        await check(self._settings, declared_topology(self._settings), "rebuilder")
-        try:
-            await self._cluster.open()
-        except BaseException:
-            await self._cluster.close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._cluster.close()
-
-    async def members(self) -> list[str]:
-        """Client id and host of every member of the group."""
-        return await member_names(self._cluster, self._settings)
+        super().__init__(settings, NAME, "rebuilder")
 
     async def standing(self, partition: int, each: Each) -> tuple[dict[bytes, bytes], int | None]:
         """The engine's own records, and the group's committed offset; changes nothing.

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
-from processor.backends.kafka.admin import check
-from processor.backends.kafka.cluster import KafkaCluster
 from processor.backends.kafka.reader import LATEST, list_offset
-from processor.backends.kafka.sole_member import JOINED_MEANWHILE, STOP_FIRST, alone, dynamic, member_names
-from processor.config import APPLICATION_VERSION, Settings, declared_topology
+from processor.backends.kafka.sole_member import JOINED_MEANWHILE, STOP_FIRST, OperatorsWork, alone
+from processor.config import APPLICATION_VERSION, Settings
 from processor.engine.commit import Batch, commit
 from processor.engine.lifecycle import TaskState
 from processor.engine.ports import InputRecord, Outbox, Token
@@ -65,28 +63,11 @@ class KeptState:
         self._marks = marks
 
 
-class StoredProgress:
+class StoredProgress(OperatorsWork):
     """Implements `processor.surfaces.ports.ProgressAdmin`, in plain numbers."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = dynamic(settings)
-        self._cluster = KafkaCluster(self._settings, NAME)
-
-    async def __aenter__(self) -> Self:
-        await check(self._settings, declared_topology(self._settings))
-        try:
-            await self._cluster.open()
-        except BaseException:
-            await self._cluster.close()
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._cluster.close()
-
-    async def members(self) -> list[str]:
-        """Client id and host of every member of the group."""
-        return await member_names(self._cluster, self._settings)
+        super().__init__(settings, NAME, "processor")
 
     async def place(self, partition: int) -> tuple[int, int, int]:
         """Next offset, and earliest and end offset of the input; changes nothing."""

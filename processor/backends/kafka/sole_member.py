@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 
 import msgspec
 
+from processor.backends.kafka.admin import check
 from processor.backends.kafka.cluster import KafkaCluster
 from processor.backends.kafka.members import group_members
-from processor.config import Settings
+from processor.config import Settings, declared_topology
 from processor.engine.ports import Membership, Token
 from processor.errors import Fenced, Refused
+from topology import Party
 
 STOP_FIRST = (
     "stop all instances first; one that was killed, or is a static member, counts until its session time-out is over"
@@ -26,13 +29,37 @@ JOINED_MEANWHILE = "another member joined the group meanwhile"
 LOOK_S = 0.1
 
 
-def dynamic(settings: Settings) -> Settings:
-    """As a member that is gone when it leaves: a static one would stay in the group, and be given partitions."""
-    return msgspec.structs.replace(settings, engine=msgspec.structs.replace(settings.engine, static_membership=False))
+class OperatorsWork:
+    """The cluster as such work needs it: checked with the rights of the party, open while the context lasts.
+
+    ``name`` is the member's and the transactional id's.
+    """
+
+    def __init__(self, settings: Settings, name: str, party: Party) -> None:
+        # A member that is gone when it leaves: a static one would stay in the group, and be given partitions.
+        dynamic = msgspec.structs.replace(settings.engine, static_membership=False)
+        self._settings = msgspec.structs.replace(settings, engine=dynamic)
+        self._cluster = KafkaCluster(self._settings, name)
+        self._party = party
+
+    async def __aenter__(self) -> Self:
+        await check(self._settings, declared_topology(self._settings), self._party)
+        try:
+            await self._cluster.open()
+        except BaseException:
+            await self._cluster.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._cluster.close()
+
+    async def members(self) -> list[str]:
+        """Client id and host of every member of the group."""
+        return await _member_names(self._cluster, self._settings)
 
 
-async def member_names(cluster: KafkaCluster, settings: Settings) -> list[str]:
-    """Client id and host of every member of the group."""
+async def _member_names(cluster: KafkaCluster, settings: Settings) -> list[str]:
     members = await group_members(cluster.store_connection, settings.engine.application_id, settings.topics.state)
     return [f"{member.client_id} at {member.host}" for member in members]
 
@@ -40,7 +67,7 @@ async def member_names(cluster: KafkaCluster, settings: Settings) -> list[str]:
 @asynccontextmanager
 async def alone(cluster: KafkaCluster, settings: Settings) -> AsyncIterator[Token]:
     """A member with all partitions, gone when the context ends; raises `Refused` where there are others."""
-    if members := await member_names(cluster, settings):
+    if members := await _member_names(cluster, settings):
         raise Refused(f"group {settings.engine.application_id} has members ({members[0]}): {STOP_FIRST}")
     listener = SoleMember()
     membership = await cluster.join(listener)
