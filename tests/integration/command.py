@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from tests.oracle import read_topic
 from topology import Party
 
 USAGE, CLUSTER = 2, 3
+PROGRAM = ("-m", "processor.app")
 SECONDS = 60.0  # under a busy machine; about two on an idle one
 
 
@@ -48,11 +49,16 @@ class Ended(NamedTuple):
         return told
 
 
-async def begun(settings: Settings, party: Party, *arguments: str, **environment: str) -> Process:
-    """`creative-feedback` as a process of its own, under the names of ``settings`` and the rights of the party."""
+async def begun(
+    settings: Settings, party: Party, *arguments: str, program: Sequence[str] = PROGRAM, **environment: str
+) -> Process:
+    """`creative-feedback` as a process of its own, under the names of ``settings`` and the rights of the party.
+
+    ``program`` is what Python runs in its stead.
+    """
     settings = await as_party(settings, party)
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "processor.app", *arguments),
+        *(sys.executable, *program, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -61,9 +67,11 @@ async def begun(settings: Settings, party: Party, *arguments: str, **environment
     )
 
 
-async def command(settings: Settings, party: Party, *arguments: str, **environment: str) -> Ended:
+async def command(
+    settings: Settings, party: Party, *arguments: str, program: Sequence[str] = PROGRAM, **environment: str
+) -> Ended:
     """The same until it ends by itself."""
-    process = await begun(settings, party, *arguments, **environment)
+    process = await begun(settings, party, *arguments, program=program, **environment)
     try:
         async with asyncio.timeout(SECONDS):
             out, err = await process.communicate()

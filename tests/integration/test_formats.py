@@ -7,10 +7,8 @@ its formats raised by one and a field more (`tests.golden.next_version`), as a p
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count, islice
@@ -27,14 +25,12 @@ from schemas import progress as engines_records
 from schemas import state_records
 from schemas.progress import BARRIER_KEY, PROGRESS_KEY, decode_progress
 from schemas.state_records import EraRecord, Kind, decode_state
-from tests.faults.fork_server import ROOT
 from tests.faults.load import Event, events
 from tests.faults.stage import Stage, stage
 from tests.golden.kept import Application, kept_applications, read_application, state_alone
 from tests.golden.next_version import ADDED, VERSION
 from tests.golden.recording import FIRST_MS, SESSIONS, STEP_MS
-from tests.integration.command import CLUSTER, contents, environment_of, expect_refusal, recreate, run_command
-from tests.kafka.locked import as_party
+from tests.integration.command import CLUSTER, begun, contents, expect_refusal, recreate, run_command
 from tests.oracle import LoggedRecord, read_topic, replay
 from tests.oracle.replay import Output
 from tests.oracle.verdict import committed_logs, folded, group_offsets
@@ -198,15 +194,8 @@ async def test_what_an_earlier_version_left_is_restored_and_gone_on_from(
 
 async def next_version_until(settings: Settings, committed_events: int) -> None:
     """A process of the next version, stopped when it has committed so many events."""
-    settings = await as_party(settings, "processor")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.golden.next_version", "run", "--json", "--instance", "next"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, **environment_of(settings)},
-    )
+    program = ("-m", "tests.golden.next_version")
+    process = await begun(settings, "processor", "run", "--json", "--instance", "next", program=program)
     assert process.stdout is not None
     told = asyncio.create_task(process.stderr.read() if process.stderr else asyncio.sleep(0, b""))
     seen = 0.0

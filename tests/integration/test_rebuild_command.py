@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -25,13 +20,14 @@ from processor.surfaces.ports import RebuiltState
 from processor.surfaces.rebuild import RebuiltPartition, Words, rebuild_partition
 from schemas.progress import PROGRESS_KEY
 from schemas.state_records import Kind
-from tests.faults.fork_server import ROOT
 from tests.faults.instance import Instance
 from tests.faults.stage import Stage, create_topics, stage
 from tests.integration.command import (
     CLUSTER,
+    PROGRAM,
+    Ended,
+    command,
     contents,
-    environment_of,
     expect_refusal,
     recreate,
     run_command,
@@ -44,9 +40,7 @@ from tests.oracle.verdict import folded
 
 pytestmark = pytest.mark.timeout(180)
 
-COMMAND_S = 60.0  # under a busy machine; about two on an idle one
 NO_WORDS = Words()
-PROGRAM = ("-m", "processor.app")
 
 # The command itself knows best where its middle is: seen from outside, a busy machine is told of it too late.
 KILLED_WHILE_WRITING = """
@@ -66,38 +60,9 @@ main()
 """
 
 
-class Ended(NamedTuple):
-    """How the command ended: exit code, its JSON, its last line on stderr."""
-
-    code: int
-    out: str
-    line: str
-
-    def partition(self, number: int = 0) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.out)["partitions"][number]
-        return found
-
-
-async def rebuild(settings: Settings, *arguments: str, program: tuple[str, str] = PROGRAM) -> Ended:
+async def rebuild(settings: Settings, *arguments: str, program: Sequence[str] = PROGRAM) -> Ended:
     """The command as a process of its own."""
-    settings = await as_party(settings, "rebuilder")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *program, "rebuild", "--json", *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, **environment_of(settings)},
-    )
-    try:
-        async with asyncio.timeout(COMMAND_S):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), (err.decode().splitlines() or [""])[-1])
+    return await command(settings, "rebuilder", "rebuild", "--json", *arguments, program=program)
 
 
 async def stopped(instance: Instance) -> None:
@@ -152,8 +117,8 @@ async def test_a_lost_changelog_is_rebuilt_byte_by_byte_and_the_work_goes_on_und
         assert PROGRESS_KEY not in await stored(settings, 0)
         done = await rebuild(settings, "--execute")
         assert (done.code, done.line) == (0, "")
-        assert (done.partition(0)["left_out"], done.partition(1)["left_out"]) == (False, True)
-        assert done.partition(0)["compared"]["actions"] > 0
+        assert (done.partitions[0]["left_out"], done.partitions[1]["left_out"]) == (False, True)
+        assert done.partitions[0]["compared"]["actions"] > 0
 
         assert [await stored(settings, partition) for partition in range(2)] == before
         assert await contents(settings) == outputs
@@ -201,7 +166,7 @@ async def test_killed_in_the_middle_it_leaves_what_is_refused_and_can_begin_agai
         await write_changelog(settings, Kind.SESSION.value + b"of-nobody", session)
         again = await rebuild(settings, "--execute")
         assert (again.code, again.line) == (0, ""), again
-        assert again.partition()["end"] == report.end
+        assert again.partitions[0]["end"] == report.end
         assert await stored(settings) == before
         two = await scenario.start("two")
         await scenario.load.send(200)
