@@ -31,7 +31,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -110,16 +110,55 @@ class Answers:
 
     async def beyond(self, ends: Mapping[int, int]) -> None:
         """Wait until every partition has an action for an event at or behind these input offsets."""
-        async with self._moved:
+        async with asyncio.timeout(WAIT_S), self._moved:
             await self._moved.wait_for(lambda: all(self._seen.get(p, -1) >= end for p, end in ends.items()))
+
+    def came(self, partition: int, source_offset: int) -> None:
+        """Actions of a partition, the last of them for the event at this input offset."""
+        self._seen[partition] = source_offset
 
     async def _read(self) -> None:
         while True:
             batches = await self._consumer.getmany(timeout_ms=500)
             async with self._moved:
                 for tp, records in batches.items():
-                    self._seen[tp.partition] = int(dict(records[-1].headers)[SOURCE_OFFSET])
+                    self.came(tp.partition, int(dict(records[-1].headers)[SOURCE_OFFSET]))
                 self._moved.notify_all()
+
+
+AnyAnswers = TypeVar("AnyAnswers", bound=Answers)
+
+
+@asynccontextmanager
+async def following(settings: Settings, kind: type[AnyAnswers]) -> AsyncIterator[AnyAnswers]:
+    """The actions of all partitions from their beginning on."""
+    topics = settings.topics
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.bootstrap_servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topics.actions, partition) for partition in range(topics.partitions)])
+        answers = kind(consumer)
+        try:
+            yield answers
+        finally:
+            answers.reading.cancel()
+    finally:
+        await consumer.stop()
+
+
+async def drained(settings: Settings, feed: Load, logs: Path) -> None:
+    """End the load and wait until the group has committed all of it."""
+    await feed.finish()
+    deadline = asyncio.get_running_loop().time() + WAIT_S
+    while await group_offsets(settings) != feed.ends():
+        assert asyncio.get_running_loop().time() < deadline, f"not drained in {WAIT_S:g} s; logs: {logs}"
+        await asyncio.sleep(POLL_S)
 
 
 class Trial:
@@ -153,26 +192,21 @@ class Trial:
 
     async def measured(self, began_s: float) -> None:
         """Note how long it takes until an event written from now on is answered in every partition."""
-        async with asyncio.timeout(WAIT_S):
-            await self._answers.beyond(self.load.ends())
+        await self._answers.beyond(self.load.ends())
         self._each_s.append(asyncio.get_running_loop().time() - began_s)
         print(f"{self._each_s[-1]:.2f} s", file=sys.stderr, flush=True)
 
     async def figures(self) -> Figures:
         """End the load, drain, stop all instances in an orderly way, compare."""
-        await self.load.finish()
-        deadline = asyncio.get_running_loop().time() + WAIT_S
-        while await group_offsets(self.settings) != self.load.ends():
-            assert asyncio.get_running_loop().time() < deadline, f"not drained in {WAIT_S:g} s; logs: {self._logs}"
-            await asyncio.sleep(POLL_S)
+        await drained(self.settings, self.load, self._logs)
         await self._end(signal.SIGTERM)
         found = await verdict(self.settings, acknowledged=self.load.acknowledged)
         ordered = sorted(self._each_s)
         return Figures(
             len(ordered),
-            _rank(ordered, 0.50),
-            _rank(ordered, 0.99),
-            _rank(ordered, 1.0),
+            rank(ordered, 0.50),
+            rank(ordered, 0.99),
+            rank(ordered, 1.0),
             [round(seconds, 2) for seconds in self._each_s],
             self.load.count,
             [str(difference) for difference in found],
@@ -209,20 +243,9 @@ async def trial(servers: str, logs: Path, sessions: int, engine: Mapping[str, An
     settings = load_settings(None, {}, flags)
     await create_topics(settings)
     source = events(seed=1, sessions=sessions * PARTITIONS)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
-    )
     async with AsyncExitStack() as stack:
         feed = await stack.enter_async_context(load(servers, settings.topics.state, PARTITIONS, source))
-        await consumer.start()
-        stack.push_async_callback(consumer.stop)
-        consumer.assign([TopicPartition(settings.topics.actions, partition) for partition in range(PARTITIONS)])
-        answers = Answers(consumer)
-        stack.callback(answers.reading.cancel)
+        answers = await stack.enter_async_context(following(settings, Answers))
         made = Trial(settings, flags, feed, answers, logs)
         stack.push_async_callback(made.close)
         for instance_id in INSTANCES:
@@ -289,7 +312,8 @@ async def _in_role(number: int, nodes: Nodes, made: Trial) -> int:
     return await nodes.controller()
 
 
-def _rank(ordered: Sequence[float], share: float) -> float:
+def rank(ordered: Sequence[float], share: float) -> float:
+    """The nearest rank, to a hundredth."""
     return round(ordered[math.ceil(share * len(ordered)) - 1], 2)
 
 

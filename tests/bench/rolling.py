@@ -24,7 +24,6 @@ import argparse
 import asyncio
 import json
 import logging
-import math
 import secrets
 import signal
 import sys
@@ -39,19 +38,26 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from msgspec import Struct
 
 from processor.backends.embedded import EmbeddedKafka
 from processor.backends.embedded.ports import free_ports
 from processor.config import Settings, load_settings
-from schemas.headers import SOURCE_OFFSET
-from tests.bench.recovery import CHUNK_EVENTS, EVENTS_PER_SESSION, POLL_S, WAIT_S, Member
+from tests.bench.recovery import (
+    CHUNK_EVENTS,
+    EVENTS_PER_SESSION,
+    WAIT_S,
+    Answers,
+    Member,
+    drained,
+    following,
+    rank,
+)
 from tests.faults.load import Load, events, load
 from tests.faults.stage import create_topics
 from tests.faults.stateful_set import pod_name
 from tests.oracle import verdict
-from tests.oracle.verdict import group_offsets
 
 PODS = 3
 READY_POLL_S = 0.1
@@ -83,36 +89,22 @@ class Figures(Struct, frozen=True):
     differences: list[str]
 
 
-class Arrivals:
+class Arrivals(Answers):
     """When actions came, by partition, as a read_committed consumer sees it."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
         self._came_s: dict[int, list[float]] = {}
-        self._seen: dict[int, int] = {}
-        self._moved = asyncio.Condition()
-        self.reading = asyncio.create_task(self._read())
+        super().__init__(consumer)
 
-    async def beyond(self, ends: Mapping[int, int]) -> None:
-        """Wait until every partition has an action for an event at or behind these input offsets."""
-        async with asyncio.timeout(WAIT_S), self._moved:
-            await self._moved.wait_for(lambda: all(self._seen.get(p, -1) >= end for p, end in ends.items()))
+    def came(self, partition: int, source_offset: int) -> None:
+        """Note when."""
+        self._came_s.setdefault(partition, []).append(asyncio.get_running_loop().time())
+        super().came(partition, source_offset)
 
     def longest_s(self, partition: int, since_s: float, until_s: float) -> float:
         """The partition's longest pause that overlaps with this span and ended in it."""
         came = [at_s for at_s in self._came_s[partition] if at_s <= until_s]
         return max(after - before for before, after in pairwise(came) if after > since_s)
-
-    async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            batches = await self._consumer.getmany(timeout_ms=500)
-            now_s = loop.time()
-            async with self._moved:
-                for tp, records in batches.items():
-                    self._came_s.setdefault(tp.partition, []).append(now_s)
-                    self._seen[tp.partition] = int(dict(records[-1].headers)[SOURCE_OFFSET])
-                self._moved.notify_all()
 
 
 class Trial:
@@ -177,11 +169,7 @@ class Trial:
 
     async def figures(self) -> Figures:
         """End the load, drain, stop all pods in an orderly way, compare."""
-        await self._load.finish()
-        deadline = asyncio.get_running_loop().time() + WAIT_S
-        while await group_offsets(self.settings) != self._load.ends():
-            assert asyncio.get_running_loop().time() < deadline, f"not drained in {WAIT_S:g} s; logs: {self._logs}"
-            await asyncio.sleep(POLL_S)
+        await drained(self.settings, self._load, self._logs)
         await self._end(signal.SIGTERM)
         found = await verdict(self.settings, acknowledged=self._load.acknowledged)
         steps = {
@@ -243,8 +231,7 @@ def ranked(pauses_s: Iterable[float]) -> Pauses | None:
     ordered = sorted(pauses_s)
     if not ordered:
         return None
-    p50, p99, longest = (round(ordered[math.ceil(share * len(ordered)) - 1], 2) for share in (0.5, 0.99, 1.0))
-    return Pauses(len(ordered), p50, p99, longest)
+    return Pauses(len(ordered), rank(ordered, 0.50), rank(ordered, 0.99), rank(ordered, 1.0))
 
 
 @asynccontextmanager
@@ -262,21 +249,10 @@ async def trial(servers: str, logs: Path, options: Options, *, static: bool) -> 
     }
     settings = load_settings(None, {}, flags)
     await create_topics(settings)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers,
-        isolation_level="read_committed",
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
-    )
     async with AsyncExitStack() as stack:
         source = events(seed=1, sessions=options.sessions)
         feed = await stack.enter_async_context(load(servers, settings.topics.state, options.partitions, source))
-        await consumer.start()
-        stack.push_async_callback(consumer.stop)
-        consumer.assign([TopicPartition(settings.topics.actions, number) for number in range(options.partitions)])
-        arrivals = Arrivals(consumer)
-        stack.callback(arrivals.reading.cancel)
+        arrivals = await stack.enter_async_context(following(settings, Arrivals))
         made = Trial(settings, flags, feed, arrivals, logs, options.away_s)
         stack.push_async_callback(made.close)
         for left in range(options.sessions * EVENTS_PER_SESSION, 0, -CHUNK_EVENTS):
