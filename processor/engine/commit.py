@@ -141,9 +141,7 @@ async def commit(batch: Batch, timeout_s: float) -> None:
     except TimeoutError:
         raise TimedOut(f"transaction not answered within {timeout_s:g} s") from None
     for partition, entry in batch.entries.items():
-        entry.task.committed += 1
-        # The commit marker takes one offset behind the last record.
-        entry.task.changelog_next = written[partition] + 1 if written[partition] >= 0 else -1
+        entry.task.answered(written[partition])
 
 
 def _check_log(task: Task, written: int) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from processor.engine.lifecycle import TaskState
 from processor.engine.observer import Observer
 from processor.engine.ports import Cluster
 from processor.engine.task import Task, anchor_hash
@@ -36,8 +35,7 @@ class Restorer:
         """
         # Nothing accepted under an older generation can land behind this record, so its offset is the end.
         offset = await self.cluster.barrier(task.partition, encode_barrier(barrier))
-        if task.state is TaskState.KEPT and task.clean and task.changelog_next == offset:
-            task.changelog_next = offset + 1
+        if task.survives(offset):
             return True
         try:
             await self._read(task, offset)

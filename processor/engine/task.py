@@ -37,7 +37,8 @@ class Task:
 
     ``position`` is the next input offset the fold has not seen; ``computed`` counts batches computed and
     ``committed`` those answered: the task is clean when they are equal (rule R3).  ``changelog_next`` is the offset
-    at which the next writer's first record would land if nobody wrote since our last commit, -1 where unknown.
+    at which the next writer's first record would land if nobody wrote since our last commit, -1 where unknown; while
+    the ``marker_due`` of that commit is still to be written, one less.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Task:
         self.computed = 0
         self.committed = 0
         self.changelog_next = -1
+        self.marker_due = False
         self.halt_at: int | None = None  # the record whose step raises; everything before it is processed
         self.lost_at: int | None = None  # where the input could not be read on, and a restore looked again
         self.suspect = False  # a step raised: look for the record one by one
@@ -90,6 +92,7 @@ class Task:
         self._progress = None
         self._anchor_record = None
         self.changelog_next = -1
+        self.marker_due = False
         self.computed = self.committed = 0
 
     def restore(self, key: bytes, value: bytes | None) -> None:
@@ -127,6 +130,19 @@ class Task:
         self.changelog_next = barrier + 1
         return progress
 
+    def survives(self, barrier: int) -> bool:
+        """Whether the memory of a kept task is what the changelog holds before the barrier; says where that ends now.
+
+        A commit is answered when it is decided, and its marker is written after that (KIP-98, 5.1 to 5.3):
+        a barrier right behind our last record came before the marker, and before whatever anybody else wrote.
+        """
+        early = self.marker_due and barrier == self.changelog_next - 1
+        if self.state is not TaskState.KEPT or not self.clean or not (early or barrier == self.changelog_next):
+            return False
+        self.changelog_next = barrier + 2 if early else barrier + 1
+        self.marker_due = early
+        return True
+
     # Working -------------------------------------------------------------------------------------------------
 
     def consumed(self, records: Sequence[InputRecord], position: int) -> None:
@@ -140,6 +156,13 @@ class Task:
         self.position = offset
         self._anchor_record = None
         self._anchor_offset, self._anchor_hash = -1, b""
+
+    def answered(self, written: int) -> None:
+        """A commit took effect; ``written`` is the offset behind its last changelog record, -1 where unknown."""
+        self.committed += 1
+        self.marker_due = written >= 0
+        # The commit marker takes one offset.
+        self.changelog_next = written + 1 if written >= 0 else -1
 
     def progress(self) -> bytes:
         """The progress record of the state as it is now."""

@@ -125,6 +125,12 @@ class Log:
             index += 1
         return found, position
 
+    def behind_a_record(self, key: bytes) -> bool:
+        """Whether right before the last record with this key stands one with another key, and no marker."""
+        index = next(i for i in reversed(range(len(self.entries))) if self.entries[i].key == key)
+        before, last = self.entries[max(index - 1, 0)], self.entries[index]
+        return before.offset == last.offset - 1 and before.key != key and before.state != CONTROL
+
     def trim(self, offset: int) -> None:
         """Retention: everything below the offset is gone."""
         offset = min(offset, self.last_stable)

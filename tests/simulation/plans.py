@@ -60,6 +60,7 @@ RARE = COMMON | {
     "batch too large",
     "changelog cut while reading",
     "exit InstanceIdInUse",
+    "kept before its last marker was written",
     "killed while restoring",
     "restore slower than the session time-out",
     "static member replaced without a rebalance",

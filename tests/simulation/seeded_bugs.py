@@ -68,8 +68,7 @@ def _offsets_before_writes(patch: pytest.MonkeyPatch) -> None:
         except TimeoutError:
             raise InDoubt("late") from None
         for entry in batch.entries.values():
-            entry.task.committed += 1
-            entry.task.changelog_next = -1
+            entry.task.answered(-1)
 
     patch.setattr(transactions_module, "commit", wrong)
 

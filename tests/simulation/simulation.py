@@ -16,7 +16,7 @@ from processor.engine.ports import FoldFactory
 from processor.engine.runner import Runner
 from processor.engine.tuning import Tuning
 from processor.errors import Fenced, InstanceIdInUse, ProcessorError
-from schemas.progress import FORMAT, PROGRESS_KEY, Progress, encode_progress
+from schemas.progress import BARRIER_KEY, FORMAT, PROGRESS_KEY, Progress, encode_progress
 from tests.simulation.broker import CHANGELOG, INPUT, MAX_BATCH_BYTES, OUTPUTS, ModelKafka
 from tests.simulation.client import ModelCluster
 from tests.simulation.log import NewRecord
@@ -140,6 +140,8 @@ class _Seen(Observer):
 
     def running(self, partition: int, position: int, kept: bool, seconds: float, figures: Mapping[str, float]) -> None:
         self._reached("kept through a rebalance" if kept else "restored")
+        if kept and self._broker.logs[CHANGELOG, partition].behind_a_record(BARRIER_KEY):
+            self._reached("kept before its last marker was written")
         if seconds > self._broker.session_timeout_s:
             self._reached("restore slower than the session time-out")
 

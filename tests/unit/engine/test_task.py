@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from processor.engine.commit import Batch
+from processor.engine.lifecycle import TaskState
 from processor.engine.ports import Token
 from processor.engine.task import Task, anchor_hash
 from processor.errors import Refused
@@ -32,6 +35,18 @@ def restored(*records: tuple[bytes, bytes | None], partitions: int = 4, barrier:
     for key, value in records:
         task.restore(key, value)
     task.end_restore(barrier, "changelog")
+    return task
+
+
+def kept_task(written: int, barriers: Sequence[int] = ()) -> Task:
+    """After a commit that ended there, and rebalances that it survived with these barriers."""
+    task = restored(progress(), barrier=9)
+    task.move_to(TaskState.RUNNING)
+    task.computed += 1
+    task.answered(written)
+    task.move_to(TaskState.KEPT)
+    for barrier in barriers:
+        assert task.survives(barrier)
     return task
 
 
@@ -68,6 +83,45 @@ def test_a_task_that_goes_on_elsewhere_knows_no_consumed_record() -> None:
 
 def test_the_next_writer_lands_behind_the_own_barrier() -> None:
     assert restored(progress(), barrier=9).changelog_next == 10
+
+
+@pytest.mark.parametrize(
+    ("barrier", "kept", "following"),
+    [
+        (19, False, 21),  # the log got shorter: it is another one
+        (20, True, 22),  # behind our last record: the marker is still to come
+        (21, True, 22),  # behind our marker
+        (22, False, 21),  # somebody else wrote
+    ],
+)
+def test_memory_is_kept_where_nothing_but_our_own_marker_may_be_between(
+    barrier: int, kept: bool, following: int
+) -> None:
+    task = kept_task(written=20)
+    assert task.survives(barrier) is kept
+    assert task.changelog_next == following
+
+
+def test_a_marker_may_stay_away_for_more_than_one_rebalance() -> None:
+    task = kept_task(written=20)
+    assert [task.survives(barrier) for barrier in (20, 21, 22)] == [True, True, True]
+    assert not kept_task(written=20, barriers=(20, 22)).survives(22)  # the marker came, so nothing is to come
+    assert not kept_task(written=20, barriers=(21,)).survives(21)
+
+
+def test_where_no_commit_of_ours_was_no_marker_is_awaited() -> None:
+    task = restored(progress(), barrier=9)
+    task.move_to(TaskState.RUNNING)
+    task.move_to(TaskState.KEPT)
+    assert not task.survives(9)
+    assert task.survives(10)
+
+
+def test_neither_an_unknown_place_nor_an_unanswered_batch_is_kept() -> None:
+    assert not kept_task(written=-1).survives(0)
+    unclean = kept_task(written=20)
+    unclean.computed += 1
+    assert not unclean.survives(21)
 
 
 def test_a_second_restore_forgets_the_first() -> None:
