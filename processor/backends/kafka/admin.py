@@ -11,7 +11,6 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
-from aiokafka.protocol.commit import OffsetFetchRequest
 
 from processor.backends.kafka.buffer import BatchList
 from processor.backends.kafka.cluster import KafkaCluster
@@ -25,7 +24,7 @@ from processor.backends.kafka.connection import (
     retries,
 )
 from processor.backends.kafka.ownership import refuse_another_application
-from processor.backends.kafka.protocol import AllowedOperations, SetTopicConfigs
+from processor.backends.kafka.protocol import AllowedOperations, SetTopicConfigs, StableOffsets
 from processor.backends.kafka.reader import EARLIEST, LATEST, list_offset
 from processor.backends.kafka.records import produce_plain
 from processor.config import Settings, access_notices
@@ -224,9 +223,10 @@ async def _untouched(cluster: KafkaCluster, changelog: str, partition: int) -> b
 
 
 async def committed_offset(connection: Connection, settings: Settings, partition: int) -> int:
-    """Of the application's group on the input partition, -1 where there is none."""
+    """Of the application's group on the input partition, -1 where there is none; waits for an open transaction."""
     group = settings.engine.application_id
-    request = OffsetFetchRequest(group, [(settings.topics.state, [partition])])
+    request = StableOffsets(group, settings.topics.state, [partition])
+    told = False
     async for _ in retries():
         try:
             node = await connection.coordinator("group", group, "Describe")
@@ -236,9 +236,12 @@ async def committed_offset(connection: Connection, settings: Settings, partition
             continue
         code = reply.error_code
         if code == 0:
-            _, offset, _, code = reply.topics[0][1][0]
+            [(_, [(_, offset, _, _, code, _)], _)] = reply.topics
             if code == 0:
                 return int(offset)
+            if code == StableOffsets.UNSTABLE and not told:
+                log.warning("group %s, partition %d: waiting for a transaction to end", group, partition)
+                told = True
         if code in UNAUTHORIZED:
             raise missing_acl(settings.kafka, "Describe", f"group {group}")
     raise AssertionError("retries() does not end")

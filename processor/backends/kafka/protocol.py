@@ -293,3 +293,72 @@ class LeaveForOthers(Request[LeaveGroupRequestV3]):
     def build(self, request_struct_class: type[LeaveGroupRequestV3]) -> LeaveGroupRequestV3:
         """The request in the one version there is."""
         return request_struct_class(self._group, self._members)
+
+
+class OffsetFetchResponseV7(Response):
+    """Flexible version; one offset and one code per partition."""
+
+    API_KEY = 9
+    API_VERSION = 7
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("committed_offset", Int64),
+                        ("committed_leader_epoch", Int32),
+                        ("metadata", CompactString("utf-8")),
+                        ("error_code", Int16),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("error_code", Int16),
+        ("tags", TaggedFields),
+    )
+
+
+class OffsetFetchRequestV7(RequestStruct):
+    """https://kafka.apache.org/protocol.html#The_Messages_OffsetFetch"""
+
+    FLEXIBLE_VERSION = True
+    API_KEY = 9
+    API_VERSION = 7
+    RESPONSE_TYPE = OffsetFetchResponseV7
+    SCHEMA = Schema(
+        ("group_id", CompactString("utf-8")),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                ("partitions", CompactArray(Int32)),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("require_stable", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class StableOffsets(Request[OffsetFetchRequestV7]):
+    """The group's offsets on one topic; those that a transaction is about to replace are not told (KIP-447).
+
+    The client's own request gives the older one of such a partition, even after the commit was answered.
+    """
+
+    API_KEY = 9
+    UNSTABLE = 88  # UNSTABLE_OFFSET_COMMIT: ask again
+
+    def __init__(self, group: str, topic: str, partitions: Sequence[int]) -> None:
+        self._fields: tuple[Any, ...] = (group, [(topic, list(partitions), {})], True, {})
+
+    def build(self, request_struct_class: type[OffsetFetchRequestV7]) -> OffsetFetchRequestV7:
+        """The request in the one version there is."""
+        return request_struct_class(*self._fields)

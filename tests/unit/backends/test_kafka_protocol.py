@@ -14,7 +14,10 @@ from processor.backends.kafka.protocol import (
     LeaveForOthers,
     LeaveGroupRequestV3,
     LeaveGroupResponseV3,
+    OffsetFetchRequestV7,
+    OffsetFetchResponseV7,
     SetTopicConfigs,
+    StableOffsets,
     TxnOffsetCommitRequestV3,
     TxnOffsetCommitResponseV3,
 )
@@ -107,3 +110,18 @@ def test_whoever_leaves_for_others_names_them_without_a_member_id() -> None:
     answer = struct.pack(">ihi", 0, 0, 1) + b"\x00\x00" + b"\x00\x05pod-2" + struct.pack(">h", 25)
     reply: Any = LeaveGroupResponseV3.decode(io.BytesIO(answer))
     assert (reply.error_code, reply.members) == (0, [("", "pod-2", 25)])
+
+
+def test_the_groups_offsets_are_asked_for_as_they_will_stay() -> None:
+    data = bytes(StableOffsets("app", "tori.state", [0, 3]).build(OffsetFetchRequestV7).encode())
+    partitions = b"\x03" + struct.pack(">ii", 0, 3)
+    assert data == compact("app") + b"\x02" + compact("tori.state") + partitions + b"\x00" + b"\x01" + b"\x00"
+    offsets = [
+        struct.pack(">iqi", partition, offset, -1) + compact("") + struct.pack(">h", code) + b"\x00"
+        for partition, offset, code in [(0, 42, 0), (3, -1, StableOffsets.UNSTABLE)]
+    ]
+    answer = struct.pack(">i", 0) + b"\x02" + compact("tori.state") + b"\x03" + b"".join(offsets) + b"\x00"
+    reply: Any = OffsetFetchResponseV7.decode(io.BytesIO(answer + struct.pack(">h", 0) + b"\x00"))
+    [(topic, found, _)] = reply.topics
+    assert (reply.error_code, topic) == (0, "tori.state")
+    assert [(partition, offset, code) for partition, offset, _, _, code, _ in found] == [(0, 42, 0), (3, -1, 88)]
