@@ -178,7 +178,7 @@ class Stage:
         self, acknowledged: Acknowledged | None = None, *, drained: bool = True, quiet: bool = True
     ) -> tuple[list[str], int]:
         logs = await committed_logs(self.settings, quiet=quiet)
-        found = compare(self.settings, logs, await group_offsets(self.settings), drained=drained)
+        found = compare(self.settings, logs, await group_offsets(self.settings, quiet=quiet), drained=drained)
         if acknowledged is not None:
             found += inputs(logs[self.settings.topics.state], acknowledged)
         if self._live is not None:

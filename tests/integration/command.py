@@ -72,17 +72,15 @@ async def command(
 ) -> Ended:
     """The same until it ends by itself."""
     process = await begun(settings, party, *arguments, program=program, **environment)
+    said = asyncio.create_task(process.communicate())  # goes on after the time-out: nothing it said is lost
     try:
-        async with asyncio.timeout(SECONDS):
-            out, err = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        out, err = await process.communicate()
-        raise AssertionError(f"it went on for {SECONDS:g} s:\n{out.decode()}{err.decode()}") from None
+        done, _ = await asyncio.wait({said}, timeout=SECONDS)
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+    out, err = await said
+    if not done:
+        raise AssertionError(f"it went on for {SECONDS:g} s:\n{out.decode()}{err.decode()}")
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -38,7 +39,12 @@ async def test_kafka_takes_a_header_name_that_is_no_utf_8_and_the_reader_goes_on
     connection = Connection(settings.kafka, "foreign-producer")
     await connection.open(frozenset({topic}))
     try:
-        for data in (with_latin_name(0), with_latin_name(1), batch(0, [(b"last", b"", [])])):
+        now_ms = round(time.time() * 1000)  # retention removes what is old
+        for data in (
+            with_latin_name(0, first_ms=now_ms),
+            with_latin_name(1, first_ms=now_ms),
+            batch(0, [(b"last", b"", [])], first_ms=now_ms),
+        ):
             records: Any = Ready(data)
             await produce_plain(connection, topic, 0, records)
     finally:

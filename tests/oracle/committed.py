@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 ASK_AGAIN_S = 0.05
+SETTLED_S = 10.0
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -38,8 +39,14 @@ class Log:
     log_end: dict[int, int]
 
 
-async def read_topic(bootstrap_servers: str, topic: str) -> Log:
-    """Read every partition from its beginning to the last stable offset it has now."""
+async def read_topic(bootstrap_servers: str, topic: str, *, quiet: bool = True) -> Log:
+    """Read every partition from its beginning to the last stable offset it has now.
+
+    ``quiet`` waits a while for transactions that are about to end: a commit is answered when it is decided, and its
+    markers follow.
+    """
+    if quiet:
+        await settled(bootstrap_servers, [topic])
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         isolation_level="read_committed",
@@ -82,8 +89,8 @@ async def read_topic(bootstrap_servers: str, topic: str) -> Log:
     )
 
 
-async def settled(bootstrap_servers: str, topics: Sequence[str], timeout_s: float) -> None:
-    """Wait until no transaction is open in these topics that is open now, but no longer than this."""
+async def settled(bootstrap_servers: str, topics: Sequence[str]) -> None:
+    """Wait until no transaction is open in these topics that is open now, but not for one that never ends."""
     async with AsyncExitStack() as stack:
         everything, committed = [
             await stack.enter_async_context(_looking(bootstrap_servers, isolation))
@@ -95,7 +102,7 @@ async def settled(bootstrap_servers: str, topics: Sequence[str], timeout_s: floa
         ]
         ends = await everything.end_offsets(partitions)
         with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(SETTLED_S):
                 while True:
                     stable = await committed.end_offsets(partitions)
                     if all(stable[tp] >= end for tp, end in ends.items()):

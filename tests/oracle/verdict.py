@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from processor.backends.kafka.protocol import StableOffsets
 from processor.config import Settings
 from schemas.progress import BARRIER_KEY, PROGRESS_KEY, Progress, decode_progress
-from tests.oracle.committed import Headers, Log, LoggedRecord, read_topic, settled
+from tests.oracle.committed import ASK_AGAIN_S, SETTLED_S, Headers, Log, LoggedRecord, read_topic, settled
 from tests.oracle.replay import Expected, Output, replay
 
 SHOWN_BYTES = 300
-SETTLED_S = 10.0
 
 # partition -> (offset, key, value) that the producer got acknowledged
 Acknowledged = Mapping[int, Sequence[tuple[int, bytes | None, bytes | None]]]
@@ -43,7 +44,7 @@ async def verdict(
 ) -> list[Difference]:
     """Read everything and `compare` it; with ``acknowledged`` the input too (O7)."""
     logs = await committed_logs(settings, quiet=drained)
-    found = compare(settings, logs, await group_offsets(settings), drained=drained)
+    found = compare(settings, logs, await group_offsets(settings, quiet=drained), drained=drained)
     if acknowledged is not None:
         found += inputs(logs[settings.topics.state], acknowledged)
     return found
@@ -54,9 +55,10 @@ async def committed_logs(settings: Settings, *, quiet: bool = True) -> dict[str,
     servers, topics = settings.kafka.bootstrap_servers, settings.topics
     names = (topics.state, topics.actions, topics.metrics, topics.dead_letters, topics.changelog)
     if quiet:
-        # A commit is answered when it is decided; its markers follow. One that never ends stays for O5 to tell.
-        await settled(servers, names, SETTLED_S)
-    return dict(zip(names, await asyncio.gather(*(read_topic(servers, name) for name in names)), strict=True))
+        # Once for all of them. A transaction that never ends stays for O5 to tell.
+        await settled(servers, names)
+    logs = await asyncio.gather(*(read_topic(servers, name, quiet=False) for name in names))
+    return dict(zip(names, logs, strict=True))
 
 
 def compare(
@@ -105,16 +107,32 @@ def folded(records: Sequence[LoggedRecord]) -> dict[bytes, bytes]:
     return state
 
 
-async def group_offsets(settings: Settings) -> dict[int, int]:
-    """The committed offset of every input partition that has one."""
+async def group_offsets(settings: Settings, *, quiet: bool = True) -> dict[int, int]:
+    """The committed offset of every input partition that has one; ``quiet`` waits for a transaction that moves it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
     await admin.start()
     try:
+        if quiet:
+            await _stable(admin, settings)
         wanted = [TopicPartition(settings.topics.state, number) for number in range(settings.topics.partitions)]
         offsets = await admin.list_consumer_group_offsets(settings.engine.application_id, partitions=wanted)
     finally:
         await admin.close()
     return {tp.partition: entry.offset for tp, entry in offsets.items() if entry.offset >= 0}
+
+
+async def _stable(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    """Wait a while until no transaction is about to move one of the group's offsets; the client cannot ask for that."""
+    group, topics = settings.engine.application_id, settings.topics
+    request = StableOffsets(group, topics.state, range(topics.partitions))
+    node = await admin.find_coordinator(group)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(SETTLED_S):
+            while True:
+                reply = await admin._client.send(node, request)
+                if not any(code == StableOffsets.UNSTABLE for _, parts, _ in reply.topics for *_, code, _ in parts):
+                    return
+                await asyncio.sleep(ASK_AGAIN_S)
 
 
 def _contents(

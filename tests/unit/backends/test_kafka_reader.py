@@ -59,7 +59,7 @@ async def reader() -> AsyncIterator[Reading]:
     await reading.close()
 
 
-def batch(base_offset: int, rows: list[tuple[Any, Any, Any]], codec: int = 0) -> bytes:
+def batch(base_offset: int, rows: list[tuple[Any, Any, Any]], codec: int = 0, *, first_ms: int = 1000) -> bytes:
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=codec,
@@ -70,16 +70,16 @@ def batch(base_offset: int, rows: list[tuple[Any, Any, Any]], codec: int = 0) ->
         batch_size=1 << 20,
     )
     for number, (key, value, headers) in enumerate(rows):
-        builder.append(number, 1000 + number, key, value, headers)
+        builder.append(number, first_ms + number, key, value, headers)
     data = bytearray(builder.build())
     struct.pack_into(">q", data, 0, base_offset)
     return bytes(data)
 
 
-def with_latin_name(codec: int) -> bytes:
+def with_latin_name(codec: int, *, first_ms: int = 1000) -> bytes:
     """Two records; the first one's header is named in Latin-1."""
     rows = [(b"k", b"v" * 200, [("name", b"x"), ("null", None)]), (None, None, [])]
-    data = batch(5, rows)
+    data = batch(5, rows, first_ms=first_ms)
     body = data[61:].replace(b"name", b"n\xe4me")
     attributes = 0
     if codec:
