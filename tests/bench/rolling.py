@@ -3,7 +3,8 @@
     python -m tests.bench.rolling --json
 
 The instances are `creative-feedback run` in processes of their own, named as a StatefulSet names its pods, with the
-product's own settings and Kafka's own time-outs; events come all the time.  Static members, then dynamic ones:
+product's own settings and Kafka's own time-outs; events come all the time.  Static members, static ones that leave when
+they are told to stop (``engine.leave_on_stop``), then dynamic ones:
 
     quiet            nobody comes or goes: what a pause is measured against
     scale 1 to 3     two pods more, at the same moment
@@ -60,6 +61,12 @@ from tests.faults.stateful_set import pod_name
 from tests.oracle import verdict
 
 PODS = 3
+STATIC = "static"
+MEMBERSHIPS = {
+    STATIC: {"engine.static_membership": "true"},
+    "static, leaving": {"engine.static_membership": "true", "engine.leave_on_stop": "true"},
+    "dynamic": {"engine.static_membership": "false"},
+}
 READY_POLL_S = 0.1
 QUIET_S = 5.0
 
@@ -235,7 +242,7 @@ def ranked(pauses_s: Iterable[float]) -> Pauses | None:
 
 
 @asynccontextmanager
-async def trial(servers: str, logs: Path, options: Options, *, static: bool) -> AsyncIterator[Trial]:
+async def trial(servers: str, logs: Path, options: Options, membership: Mapping[str, str]) -> AsyncIterator[Trial]:
     """Fresh topics with sessions in them, one pod, and the load going on."""
     name = f"rolling-{secrets.token_hex(3)}"
     roles = ("state", "actions", "metrics", "dead_letters", "changelog")
@@ -244,7 +251,7 @@ async def trial(servers: str, logs: Path, options: Options, *, static: bool) -> 
         "topics.partitions": options.partitions,
         "topics.replication_factor": 1,
         "engine.application_id": name,
-        "engine.static_membership": str(static).lower(),
+        **membership,
         **{f"topics.{role}": f"{name}.{role}" for role in roles},
     }
     settings = load_settings(None, {}, flags)
@@ -272,9 +279,9 @@ class Options(Struct, frozen=True):
     away_s: float
 
 
-async def measure(servers: str, logs: Path, options: Options, *, static: bool) -> Figures:
+async def measure(servers: str, logs: Path, options: Options, kind: str) -> Figures:
     """All steps with one kind of membership."""
-    async with trial(servers, logs, options, static=static) as made:
+    async with trial(servers, logs, options, MEMBERSHIPS[kind]) as made:
         async with made.step("quiet"):
             await made.quiet()
         async with made.step("scale 1 to 3"):
@@ -285,7 +292,7 @@ async def measure(servers: str, logs: Path, options: Options, *, static: bool) -
                     await made.restart(ordinal)
         async with made.step("scale 3 to 2", 2):
             await made.scale_down(said=False)
-        if static:
+        if kind == STATIC:
             async with made.step("scale 2 to 3"):
                 await made.scale_up(PODS)
             async with made.step("scale 3 to 2, said", 2):
@@ -293,11 +300,11 @@ async def measure(servers: str, logs: Path, options: Options, *, static: bool) -
         return await made.figures()
 
 
-def ratios(static: Figures, dynamic: Figures) -> dict[str, float]:
-    """Dynamic to static, of the median pause of all partitions that a step touched."""
+def ratios(static: Figures, other: Figures) -> dict[str, float]:
+    """The other to static, of the median pause of all partitions that a step touched."""
     return {
         name: round(step.touched.p50_s / known.touched.p50_s, 2)
-        for name, step in dynamic.steps.items()
+        for name, step in other.steps.items()
         if step.touched is not None and (known := static.steps[name]).touched is not None
     }
 
@@ -310,18 +317,24 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=600.0, help="events a second")
     parser.add_argument("--rolls", type=int, default=1, help="rolling restarts of all three")
     parser.add_argument("--away-s", type=float, default=0.0, help="from a pod's end to its new start")
+    parser.add_argument("--only", nargs="+", choices=MEMBERSHIPS, default=list(MEMBERSHIPS), help="kinds of members")
     parser.add_argument("--json", action="store_true", help="figures as JSON")
     asked = parser.parse_args()
     options = Options(asked.partitions, asked.sessions, asked.rate, asked.rolls, asked.away_s)
     logging.disable(logging.ERROR)  # the client tells every topic that is not there yet
     with tempfile.TemporaryDirectory(prefix="rolling-") as logs, EmbeddedKafka() as kafka:
         found = {
-            name: asyncio.run(measure(kafka.bootstrap_servers, Path(logs), options, static=name == "static"))
-            for name in ("static", "dynamic")
+            name: asyncio.run(measure(kafka.bootstrap_servers, Path(logs), options, name))
+            for name in MEMBERSHIPS
+            if name in asked.only
         }
-    compared = ratios(found["static"], found["dynamic"])
+    compared = {
+        f"{name} to {STATIC}": ratios(found[STATIC], figures)
+        for name, figures in found.items()
+        if STATIC in found and name != STATIC
+    }
     if asked.json:
-        json.dump({**msgspec.to_builtins(found), "dynamic to static": compared}, sys.stdout, indent=2)
+        json.dump({**msgspec.to_builtins(found), **compared}, sys.stdout, indent=2)
     else:
         for name, figures in found.items():
             for what, step in figures.steps.items():

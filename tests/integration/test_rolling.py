@@ -101,6 +101,39 @@ async def test_an_instance_that_is_said_to_leave_and_runs_joins_again(kafka: Emb
         await scenario.proven()
 
 
+async def test_static_members_that_leave_when_told_to_stop_are_waited_for_only_after_a_crash(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    leaving = {**STATIC, "engine.leave_on_stop": True}
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=605, partitions=6, settings=leaving) as scenario:
+        pods = StatefulSet(scenario)
+        await pods.scale_up(PODS)
+        scenario.load.begin(RATE)
+        await pods.moving()
+
+        gone = await pods.take_away()
+        await pods.working()
+        await pods.moving()
+        tell_pauses(scenario, "from 3 to 2 pods", stopped_s(gone), pods)
+        alone_s = pods.moving_s() - stopped_s(gone)
+        scenario.expect(alone_s < SESSION_TIMEOUT_MS / 1000, f"{gone.name} was waited for: {alone_s:g} s")
+        await pods.scale_up(PODS)
+        await pods.moving()
+
+        crashed, stays = pods.pods[1], pods.pods[0]
+        had, seen = crashed.lines("assigned")[-1], len(stays.journal)
+        await crashed.kill()
+        back = pods.pods[1] = await scenario.start(pod_name(1))
+        await pods.working()
+        await pods.moving()
+        given = back.lines("assigned")[-1]
+        same = (given["generation"], given["partitions"]) == (had["generation"], had["partitions"])
+        scenario.expect(same, f"{had} became {given}")
+        disturbed = [line for line in stays.journal[seen:] if line["what"] in REBALANCE]
+        scenario.expect(not disturbed, f"{stays.name} was disturbed by a crash: {disturbed}")
+        await scenario.proven()
+
+
 async def test_a_static_member_that_does_not_come_back_is_missed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """Nobody says that it left for good: its partitions wait for the session time-out, then they are taken over."""
     static = {"engine.static_membership": True}

@@ -216,9 +216,16 @@ class ModelMembership:
     """Joins, hears of rebalances late, and joins again."""
 
     def __init__(
-        self, broker: ModelKafka, process: Process, listener: Listener, group_instance_id: str | None = None
+        self,
+        broker: ModelKafka,
+        process: Process,
+        listener: Listener,
+        group_instance_id: str | None = None,
+        *,
+        leave_on_stop: bool = False,
     ) -> None:
         self._group_instance_id = group_instance_id
+        self._leaves = leave_on_stop
         self._broker = broker
         self._process = process
         self._listener = listener
@@ -243,7 +250,7 @@ class ModelMembership:
         self._process.check()
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._member_id is not None and self._group_instance_id is not None:
+        if self._member_id is not None and self._group_instance_id is not None and not self._leaves:
             self._broker.silent(self._process)  # a static member stays listed until its session is over
         elif self._member_id is not None:
             member_id = self._member_id
@@ -280,8 +287,10 @@ class ModelCluster:
         transaction_timeout_s: float,
         *,
         static_membership: bool = False,
+        leave_on_stop: bool = False,
     ) -> None:
         self.static_membership = static_membership
+        self._leave_on_stop = leave_on_stop
         self.broker = broker
         self.process = process
         self.instance_id = instance_id
@@ -291,7 +300,9 @@ class ModelCluster:
 
     async def join(self, listener: Listener) -> Membership:
         group_instance_id = self.instance_id if self.static_membership else None
-        self.membership = ModelMembership(self.broker, self.process, listener, group_instance_id)
+        self.membership = ModelMembership(
+            self.broker, self.process, listener, group_instance_id, leave_on_stop=self._leave_on_stop
+        )
         return self.membership
 
     async def open_epoch(self) -> Epoch:

@@ -19,6 +19,7 @@ HASTY: dict[str, Any] = {
 PLANS: dict[str, dict[str, Any]] = {
     "everything": {},
     "static membership": {"static_membership": True},
+    "static members leave": {"static_membership": True, "leave_on_stop": True},
     "hasty": HASTY,
     "storm": {"fault_pause_s": 0.15, "instances": 5, "partitions": 6},
     "late EndTxn": {"often": {("end", Fate.LATE): 0.2}},
@@ -34,7 +35,7 @@ PLANS: dict[str, dict[str, Any]] = {
 
 # How often each kind comes in a long run.
 ROTATION = ("everything", "everything", "static membership", "everything", "hasty", "everything", "storm", "everything",
-            "late EndTxn", "everything", "static membership", "unanswered")  # fmt: skip
+            "late EndTxn", "everything", "static members leave", "unanswered")  # fmt: skip
 
 REPEATED = ("add_partitions", "add_offsets", "produce", "init", "barrier", "fetch")
 

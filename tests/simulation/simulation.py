@@ -94,6 +94,7 @@ class Plan:
     often: Mapping[tuple[str, Fate], float] = field(default_factory=dict)  # how often a kind of request meets a fate
     patience_s: float = 120.0
     static_membership: bool = False
+    leave_on_stop: bool = False
 
 
 @dataclass
@@ -165,6 +166,7 @@ class Instance:
             name,
             plan.tuning.transaction_timeout_s,
             static_membership=plan.static_membership,
+            leave_on_stop=plan.leave_on_stop,
         )
         self.seen = _Seen(broker, self.process, simulation.defects)
         self.tuning = replace(plan.tuning, instance_id=name, partition_count=plan.partitions)

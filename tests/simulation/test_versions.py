@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+import pytest
+
 from processor.engine.lifecycle import TaskState
 from processor.errors import Refused
 from tests.simulation.broker import INPUT
@@ -47,18 +49,25 @@ def whole(*instances: Instance) -> bool:
     return all(given) and sorted(p for share in given for p in share) == list(range(PARTITIONS))
 
 
-async def replaced(stage: Stage, instance: Instance) -> Instance:
-    """As a StatefulSet does it: stopped in an orderly way, and started under the same name."""
+async def replaced(stage: Stage, instance: Instance, *others: Instance) -> Instance:
+    """As a StatefulSet does it: stopped in an orderly way, and started under the same name.
+
+    With ``others`` not before those have its partitions.
+    """
     assert instance.stop is not None
     instance.stop.set()
     await stage.end_of(instance)
+    if others:
+        await stage.until(lambda: whole(*others))
     return stage.start(instance.name)
 
 
+@pytest.mark.parametrize("leave", [False, True])
 @in_virtual_time
-async def test_in_a_rolling_update_with_static_members_no_older_instance_meets_newer_state() -> None:
+async def test_in_a_rolling_update_with_static_members_no_older_instance_meets_newer_state(leave: bool) -> None:
+    """Also where their partitions move: what a newer one has it keeps, and whoever comes next takes from it."""
     older, newer = two_versions()
-    stage = Stage(PARTITIONS, fold=older, static_membership=True)
+    stage = Stage(PARTITIONS, fold=older, static_membership=True, leave_on_stop=leave)
     instances = [stage.start(name) for name in ("one", "two", "three")]
     await stage.until(lambda: whole(*instances))
     before = shares(*instances)
@@ -67,11 +76,13 @@ async def test_in_a_rolling_update_with_static_members_no_older_instance_meets_n
         for partition in range(PARTITIONS):
             stage.feed(partition, range(5 * index, 5 * index + 5))
         await stage.settled()
-        instances[index] = await replaced(stage, instances[index])
+        others = [instance for instance in instances if instance is not instances[index]]
+        instances[index] = await replaced(stage, instances[index], *(others if leave else ()))
+        await stage.until(lambda: whole(*instances))
     for partition in range(PARTITIONS):
         stage.feed(partition, range(15, 20))
     await stage.settled()
-    assert shares(*instances) == before
+    assert (shares(*instances) == before) is not leave
     assert not any(instance.seen.halted_partitions for instance in instances)
     stage.close(*instances)
 

@@ -28,11 +28,12 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from processor.backends.kafka.connection import Connection, missing_acl
+from processor.backends.kafka.connection import Connection, NotSent, missing_acl
+from processor.backends.kafka.protocol import StaticLeave
 from processor.config import EngineConfig, Settings
 from processor.engine.assignment import Owned, assign
 from processor.engine.ports import Listener, Token
-from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
+from processor.errors import Fenced, InDoubt, InstanceIdInUse, Refused, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,8 @@ class GroupMembership(ConsumerRebalanceListener):
     def __init__(self, settings: Settings, instance_id: str, connection: Connection, listener: Listener) -> None:
         engine = settings.engine
         self._topic = settings.topics.state
+        self._group = engine.application_id
+        self._leaves = engine.leave_on_stop
         self._instance_id = instance_id
         self._group_instance_id = instance_id if engine.static_membership else None
         self._connection = connection
@@ -188,9 +191,24 @@ class GroupMembership(ConsumerRebalanceListener):
         self._coordinator.request_rejoin()
 
     async def leave(self) -> None:
-        """Leave the group (a static member stays listed, so that its restart moves nothing)."""
+        """Leave the group; a static member stays listed, so that its restart moves nothing, unless told otherwise."""
+        member_id = self._coordinator.member_id
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(self._connection.timeout_s):
                 await self._coordinator.close()
+                if self._leaves and self._group_instance_id is not None and member_id:
+                    await self._leave_as_static(member_id, self._group_instance_id)
         self._stack.close()
         await self._connection.close()
+
+    async def _leave_as_static(self, member_id: str, group_instance_id: str) -> None:
+        """What the client never does; once, as it is for dynamic members: the session time-out does the rest.
+
+        With our member id: should the name be another process's by now, that one stays.
+        """
+        try:
+            node = await self._connection.coordinator("group", self._group)
+            leave = StaticLeave(self._group, [(member_id, group_instance_id)])
+            await self._connection.send(node, leave, coordination=True)
+        except (NotSent, InDoubt, Refused) as error:
+            log.warning("the group may wait for %s until its session is over: %s", group_instance_id, error)

@@ -21,7 +21,7 @@ from processor.backends.kafka.connection import (
     retries,
 )
 from processor.backends.kafka.group import Told, owned_by
-from processor.backends.kafka.protocol import LeaveForOthers
+from processor.backends.kafka.protocol import StaticLeave
 from processor.config import Settings
 from processor.errors import InDoubt, Refused
 
@@ -84,7 +84,8 @@ async def take_out(settings: Settings, instances: Sequence[str]) -> dict[str, bo
         async for _ in retries():
             try:
                 node = await connection.coordinator("group", group)
-                reply = await connection.send(node, LeaveForOthers(group, instances), coordination=True)
+                leave = StaticLeave(group, [("", instance) for instance in instances])
+                reply = await connection.send(node, leave, coordination=True)
             except (NotSent, InDoubt):
                 # Repeated, the first one may have done it: then they are not there, which is what was wanted.
                 await connection.refresh()

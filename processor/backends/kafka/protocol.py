@@ -281,14 +281,17 @@ class LeaveGroupRequestV3(RequestStruct):
     )
 
 
-class LeaveForOthers(Request[LeaveGroupRequestV3]):
-    """Take static members out of a group, under whichever member id they are there."""
+class StaticLeave(Request[LeaveGroupRequestV3]):
+    """Take static members, as pairs of member id and instance, out of a group.
+
+    With an empty member id: under whichever they are there.
+    """
 
     API_KEY = 13
 
-    def __init__(self, group: str, instances: Sequence[str]) -> None:
+    def __init__(self, group: str, members: Sequence[tuple[str, str]]) -> None:
         self._group = group
-        self._members = [("", instance) for instance in instances]
+        self._members = list(members)
 
     def build(self, request_struct_class: type[LeaveGroupRequestV3]) -> LeaveGroupRequestV3:
         """The request in the one version there is."""

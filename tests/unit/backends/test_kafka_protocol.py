@@ -11,13 +11,13 @@ import pytest
 from processor.backends.kafka.protocol import (
     FencedTxnOffsetCommit,
     IncrementalAlterConfigsRequestV0,
-    LeaveForOthers,
     LeaveGroupRequestV3,
     LeaveGroupResponseV3,
     OffsetFetchRequestV7,
     OffsetFetchResponseV7,
     SetTopicConfigs,
     StableOffsets,
+    StaticLeave,
     TxnOffsetCommitRequestV3,
     TxnOffsetCommitResponseV3,
 )
@@ -105,7 +105,7 @@ def test_setting_topics_names_each_setting_and_leaves_the_others() -> None:
 
 
 def test_whoever_leaves_for_others_names_them_without_a_member_id() -> None:
-    data = bytes(LeaveForOthers("app", ["pod-2"]).build(LeaveGroupRequestV3).encode())
+    data = bytes(StaticLeave("app", [("", "pod-2")]).build(LeaveGroupRequestV3).encode())
     assert data == b"\x00\x03app" + struct.pack(">i", 1) + b"\x00\x00" + b"\x00\x05pod-2"
     answer = struct.pack(">ihi", 0, 0, 1) + b"\x00\x00" + b"\x00\x05pod-2" + struct.pack(">h", 25)
     reply: Any = LeaveGroupResponseV3.decode(io.BytesIO(answer))
