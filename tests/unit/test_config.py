@@ -230,6 +230,7 @@ RANGES: list[tuple[str, list[Any], list[Any]]] = [
     ("engine.application_id", ["a"], ["", "a b"]),
     ("engine.instance_id", ["host-1.example"], ["", "a/b"]),
     ("engine.static_membership", [True], [1]),
+    ("engine.leave_on_stop", [True], [1]),
     ("engine.session_timeout_ms", [100, 1_800_000], [99, 1_800_001]),
     ("engine.transaction_timeout_ms", [100, 10_000], [99, 10_001]),
     ("engine.rebalance_timeout_ms", [100], [99]),
