@@ -127,7 +127,7 @@ def test_an_instance_is_named_after_its_pod_and_keeps_its_place_in_the_group() -
     settings = [worker_pod(release, ordinal).settings() for ordinal in (0, 1)]
     names = [one.engine.instance_id for one in settings]
     assert names == ["feedback-creative-feedback-0", "feedback-creative-feedback-1"]
-    assert all(one.engine.static_membership for one in settings)
+    assert all(one.engine.static_membership and one.engine.leave_on_stop for one in settings)
 
 
 def test_others_reach_a_pod_at_the_address_it_tells_them() -> None:
