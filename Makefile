@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-# Two processes share the tests: one has all that start brokers, the other the rest.
+# Two processes share the tests (tests/sharing.py).
 JOBS     ?= 2
 SHARED   := $(if $(filter-out 0 1,$(JOBS)),--numprocesses $(JOBS) --dist loadscope,)
 
@@ -33,7 +33,7 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install ## embedded Kafka, simulator, two workers and a live view; make demo DURATION=30 ends by itself
 	$(BIN)/creative-feedback demo $(DEMO)
 
-test: install ## all tests, those with brokers beside the others; make test JOBS=1 runs one after the other
+test: install ## all tests, in two processes; make test JOBS=1 runs one after the other
 	$(BIN)/python -m pytest $(SHARED)
 
 test-secure: install ## the same, with every client under test behind Kafka's authorizer: SCRAM over TLS, the printed ACLs

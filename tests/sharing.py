@@ -1,4 +1,7 @@
-"""How two processes share the tests: one has all that start brokers, the other the rest, a file at a time."""
+"""How two processes share the tests: those that start brokers in two halves, the others a file at a time.
+
+Each half is run by one process, one test after the other, on a broker that the half has for itself.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,23 @@ from typing import Final
 
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-BROKERS: Final = "brokers"
+ONE_HALF: Final = "brokers, one half"
+OTHER_HALF: Final = "brokers, the other half"
 
-# Folders and files with tests that start brokers, or many processes.
-_WITH_BROKERS: Final = (
-    "tests/bench/",
-    "tests/contract/",
+# Mostly clusters and demos of their own; beside the tests without brokers they take as long as the first half.
+_OTHER_HALF: Final = (
     "tests/deploy/chart/test_running.py",
     "tests/deploy/compose/test_services.py",
+    "tests/integration/test_campaign.py",
+    "tests/integration/test_dashboard.py",
+    "tests/integration/test_demo.py",
+    "tests/integration/test_embedded_broker.py",
+    "tests/integration/test_embedded_broker_command.py",
+    "tests/integration/test_three_nodes.py",
+)
+_BROKERS: Final = (
+    "tests/bench/",
+    "tests/contract/",
     "tests/integration/",
     "tests/unit/backends/test_kafka_diagnosis.py",
 )
@@ -21,7 +33,9 @@ _WITH_BROKERS: Final = (
 
 def share_of(nodeid: str) -> str:
     """What is run by one process, one after the other."""
-    return BROKERS if nodeid.startswith(_WITH_BROKERS) else nodeid.split("::", 1)[0]
+    if nodeid.startswith(_OTHER_HALF):
+        return OTHER_HALF
+    return ONE_HALF if nodeid.startswith(_BROKERS) else nodeid.split("::", 1)[0]
 
 
 class BrokersTogether(LoadScopeScheduling):
