@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,15 +11,17 @@ import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocol, ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError
 
+from processor.backends.kafka.connection import NotSent
 from processor.backends.kafka.group import (
     FencedInstanceId,
     GroupMembership,
     StickyAssignor,
     heartbeat_interval_ms,
 )
+from processor.backends.kafka.protocol import LeaveGroupRequestV3, StaticLeave
 from processor.config import Settings
 from processor.engine.assignment import Owned
-from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
+from processor.errors import Fenced, InDoubt, InstanceIdInUse, Refused, Stuck
 
 CLUSTER: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3})
 
@@ -103,6 +106,51 @@ def test_a_coordination_that_ended_ends_the_process(membership: tuple[GroupMembe
     coordinator._coordination_task.done = lambda: True
     with pytest.raises(Stuck, match="start again"):
         made.check()
+
+
+class Farewell:
+    """The coordinator, and the connection by which a static member says that it goes."""
+
+    kafka, timeout_s = Settings().kafka, 5.0
+
+    def __init__(self, failure: Exception | None) -> None:
+        self.member_id = "member-4"
+        self.steps: list[Any] = []
+        self._failure = failure
+        self._closed = False
+
+    async def coordinator(self, kind: str, key: str) -> int:
+        return 3
+
+    async def send(self, node: int, request: StaticLeave, *, coordination: bool) -> None:
+        self.steps.append((node, request.build(LeaveGroupRequestV3)))
+        if self._failure is not None:
+            raise self._failure
+
+    async def close(self) -> None:
+        # The client forgets its member id when it closes its membership, which comes first.
+        self.steps.append("connection closed" if self._closed else "coordinator closed")
+        self._closed, self.member_id = True, ""
+
+
+@pytest.mark.parametrize("failure", [None, NotSent("?"), InDoubt("?"), Refused("?")], ids=repr)
+@pytest.mark.parametrize(("instance", "leaves"), [(None, True), ("i7", False), ("i7", True)])
+async def test_a_static_member_leaves_under_its_own_member_id_where_it_shall(
+    instance: str | None, leaves: bool, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, farewell = object.__new__(GroupMembership), Farewell(failure)
+    for name, value in {
+        "_coordinator": farewell,
+        "_connection": farewell,
+        "_group": "app",
+        "_group_instance_id": instance,
+        "_leaves": leaves,
+        "_stack": ExitStack(),
+    }.items():
+        monkeypatch.setattr(made, name, value, raising=False)
+    await made.leave()
+    said = [(3, LeaveGroupRequestV3("app", [("member-4", "i7")]))] if instance and leaves else []
+    assert farewell.steps == ["coordinator closed", *said, "connection closed"]
 
 
 @pytest.mark.parametrize(
