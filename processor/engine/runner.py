@@ -20,9 +20,11 @@ from processor.engine.standing import Standing
 from processor.engine.task import Task
 from processor.engine.transactions import Transactions
 from processor.engine.tuning import Tuning
-from processor.errors import Fenced, OutOfMemory, Refused, Stuck
+from processor.errors import Fenced, OutOfMemory, ProcessorError, Refused, Stuck
 
 log = logging.getLogger(__name__)
+
+LAST_WORD_S = 2.0  # for a cluster that answers; where none does, nobody waits for it either
 
 
 class Runner:
@@ -96,13 +98,23 @@ class Runner:
 
     async def _leave(self) -> None:
         self._partitions.cancel_restores()
-        self._transactions.cancel()
+        left_open = self._transactions.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._tuning.shutdown_timeout_s):
                 if self._membership is not None:
                     await self._membership.leave()
+                if left_open:
+                    await self._end_transaction()
                 if self._transactions.epoch is not None:
                     await self._transactions.epoch.close()
+
+    async def _end_transaction(self) -> None:
+        """Whoever has the partitions next need not wait until its time-out ends it."""
+        try:
+            async with asyncio.timeout(LAST_WORD_S):
+                await (await self._cluster.open_epoch()).close()
+        except (ProcessorError, TimeoutError) as error:
+            log.warning("the last transaction stays open until its time-out: %r", error)
 
     # One turn ------------------------------------------------------------------------------------------------
 

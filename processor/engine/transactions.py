@@ -98,10 +98,15 @@ class Transactions:
         self.token = None
         self._rejoin()
 
-    def cancel(self) -> None:
-        """Wait for no answer: what is on its way is computed again elsewhere, or was committed."""
+    def cancel(self) -> bool:
+        """Wait for no answer: what is on its way is computed again elsewhere, or was committed.
+
+        True where it may stay open at the broker, and is nobody's who has our transactional id by now.
+        """
         if self.inflight is not None:
             self.inflight.cancel()
+            return True
+        return self.doubt is not None and not isinstance(self.doubt, ProducerFenced)
 
     def _carries(self, partition: int) -> bool:
         return self._inflight_batch is not None and partition in self._inflight_batch.entries

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from processor.engine.lifecycle import TaskState
+from processor.engine.observer import Observer
 from processor.engine.ports import InputRecord, Outbox, Token
-from processor.errors import InputMoved, OutOfMemory, Refused
+from processor.engine.transactions import Transactions
+from processor.errors import Fenced, InDoubt, InputMoved, OutOfMemory, ProducerFenced, Refused
 from tests.simulation.client import ModelInput
-from tests.simulation.simulation import Instance
+from tests.simulation.network import Fate
+from tests.simulation.simulation import TUNING, Instance
 from tests.simulation.stage import Stage, in_virtual_time
 from tests.simulation.tally_fold import TallyFold
 
@@ -89,3 +92,40 @@ def test_an_input_that_was_gone_for_a_moment_is_looked_at_again_and_again(monkey
         stage.close(instance)
 
     scenario()
+
+
+@pytest.mark.parametrize("kind", ["add_offsets", "commit_offsets", "end"])
+@in_virtual_time
+async def test_a_transaction_that_came_to_nothing_ends_with_its_instance(kind: str) -> None:
+    """Nobody comes back under its id, and whoever has its partitions next waits for no time-out."""
+    stage = Stage(2)
+    one, two = stage.start("i0"), stage.start("i1")
+    await stage.until(lambda: works(one) and works(two))
+    assert one.stop is not None
+    stage.requests.clear()
+    stage.fates[kind] = [Fate.LOST]
+    partition = min(one.runner.tasks) if one.runner is not None else 0
+    stage.feed(partition, range(5))
+    await stage.until(lambda: ("i0", kind) in stage.requests)
+
+    one.stop.set()
+    assert await stage.end_of(one) is None
+
+    ended_s = stage.broker.loop.time()
+    await stage.until(lambda: stage.broker.transactions.open_ids() == [])
+    assert stage.broker.loop.time() - ended_s < 0.1
+    await stage.settled()
+    stage.close(two)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "left_open"),
+    [(None, False), (InDoubt("?"), True), (Fenced("?"), True), (ProducerFenced("?"), False)],
+    ids=repr,
+)
+async def test_a_process_that_has_our_id_by_now_is_not_fenced_by_our_end(
+    doubt: InDoubt | Fenced | None, left_open: bool
+) -> None:
+    transactions = Transactions(TUNING, Observer(), lambda: None, lambda: None)
+    transactions.doubt = doubt
+    assert transactions.cancel() is left_open
