@@ -99,7 +99,8 @@ class Supervisor:
             started = monotonic()
             code = await self._run_once(worker)
             if self._stopping.is_set():
-                return code
+                # Ended by the signal itself: it came before the worker could hear it, so nothing had begun.
+                return SUCCESS if code == -signal.SIGTERM else code
             if code in LASTING or code == SUCCESS:
                 # An end without crash that nobody asked for: the others cannot do better.
                 self._verdict = code

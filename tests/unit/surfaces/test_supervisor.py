@@ -25,6 +25,8 @@ with open(sys.argv[1], "a") as starts:
 while True:
     time.sleep(60)
 """
+# Hears of the signal only by being ended, as a worker does that still imports.
+NEWBORN = OBEDIENT.replace("signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))", "")
 STUBBORN = OBEDIENT.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
 # Ends when its stdin does, as `run --stop-when-stdin-closes` does.
 WATCHFUL = OBEDIENT.replace("while True:\n    time.sleep(60)", "sys.stdin.read()")
@@ -61,9 +63,10 @@ async def supervised(supervisor: Supervisor, stop: asyncio.Event) -> AsyncIterat
         await asyncio.wait({running})
 
 
-async def test_stop_ends_every_worker_and_the_code_is_zero(tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", [OBEDIENT, NEWBORN], ids=["obedient", "newborn"])
+async def test_stop_ends_every_worker_and_the_code_is_zero(script: str, tmp_path: Path) -> None:
     stop, starts = asyncio.Event(), tmp_path / "starts"
-    crew = [worker(f"w-{n}", OBEDIENT, starts) for n in range(2)]
+    crew = [worker(f"w-{n}", script, starts) for n in range(2)]
     async with supervised(Supervisor(crew, print), stop) as running:
         await until(lambda: len(pids(starts)) == 2)
         stop.set()
