@@ -23,6 +23,7 @@ from tests.integration.command import Ended, command
 from tests.integration.foreign import delete_records
 from tests.kafka.acls import acl_admin
 from tests.kafka.locked import LockedKafka, as_party
+from tests.oracle.committed import settled
 from topology import acls
 
 pytestmark = pytest.mark.timeout(180)
@@ -32,12 +33,14 @@ PARTITIONS = 2
 
 
 async def audit(settings: Settings, *arguments: str) -> Ended:
-    """The command with its answer for scripts."""
+    """The command with its answer for scripts; what is decided by now is marked before."""
+    await settled(settings.kafka.bootstrap_servers, [settings.topics.changelog])
     return await command(settings, "auditor", "audit", "--json", *arguments)
 
 
 async def expect_equal(settings: Settings, *partitions: int, span: Span = WHOLE) -> AuditReport:
-    """What the command does, in this process."""
+    """What the command does, in this process; what is decided by now is marked before."""
+    await settled(settings.kafka.bootstrap_servers, [settings.topics.changelog])
     settings = await as_party(settings, "auditor")
     async with ApacheKafka().logs(settings) as logs:
         numbers = partitions or range(PARTITIONS)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 from playwright.sync_api import expect
 
 from processor.backends.embedded import EmbeddedKafka
+from processor.backends.embedded.ports import free_ports
 from processor.config import load_settings
 from tests.browser.chromium import CHROMIUM, MISSING, chromium, visit
 from tests.integration.command import environment_of
@@ -34,8 +34,7 @@ class Stand:
     """A processor with two workers, its address, and somebody who sends it events."""
 
     def __init__(self, kafka: EmbeddedKafka, topic_name: Callable[[str], str], folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        [port] = free_ports(1)
         topics = ("state", "actions", "metrics", "dead_letters", "changelog")
         settings = load_settings(None, {}, {
             "kafka.bootstrap_servers": kafka.bootstrap_servers, "topics.replication_factor": 1, "topics.partitions": 4,

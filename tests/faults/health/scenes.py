@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -17,10 +18,12 @@ from processor.backends.embedded import EmbeddedKafka
 from schemas.progress import BARRIER_KEY
 from tests.faults.health.command import Command, command, workers
 from tests.faults.health.sighting import Sighting
+from tests.faults.instance import WAIT_S
 from tests.faults.proxy import KafkaProxy
 from tests.faults.stage import Stage, stage
 from tests.integration.command import write_changelog
 from tests.integration.foreign import foreign_transactions
+from tests.oracle.verdict import group_offsets
 
 RATE = 300.0
 INSTANCE = "one"
@@ -167,7 +170,8 @@ class Scene:
 
     async def stopping(self) -> Sighting:
         """SIGTERM while a transaction is under way: unready first, then the commit, then the end."""
-        slow = self._proxy.rule(INSTANCE, "EndTxn", "request", "hold", role="producer", times=None)
+        # A batch without an answer is repeated up to the transaction's time-out; an EndTxn would be given up before.
+        slow = self._proxy.rule(INSTANCE, "Produce", "request", "hold", role="producer", times=None)
         await slow.happened()
         began = monotonic()
         self.run.process.send_signal(signal.SIGTERM)
@@ -178,10 +182,18 @@ class Scene:
         return seen
 
     async def _doubt(self) -> float:
-        """A transaction of both partitions whose end nobody knows; returns when."""
+        """A transaction of partition 0 whose end nobody knows, so that it is restored; returns when."""
+        load = self._scenario.load
+        await load.finish()
+        async with asyncio.timeout(WAIT_S):
+            while await group_offsets(self.settings) != load.ends():  # noqa: ASYNC110 -- a broker tells nobody of a commit
+                await asyncio.sleep(0.05)
         lost = self._proxy.rule(INSTANCE, "EndTxn", "request", "cut before", role="producer")
+        await load.send_raw(0, b"session", b"{}")
         await lost.happened()
-        return monotonic()
+        began = monotonic()
+        load.begin(RATE)
+        return began
 
 
 @asynccontextmanager
