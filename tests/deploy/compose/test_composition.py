@@ -140,6 +140,7 @@ def test_processors_differ_in_their_names_alone_and_have_time_to_stop() -> None:
         settings = load_settings(environ=service.environment)
         assert settings.engine.instance_id == service.name
         assert settings.engine.static_membership
+        assert settings.engine.leave_on_stop
         assert (settings.http.host, list(service.ports)) == ("0.0.0.0", [settings.http.port])
         assert settings.http.advertised_url == f"http://{service.name}:{settings.http.port}"
         grace_ms = _seconds(service.declared["stop_grace_period"]) * 1000
