@@ -12,6 +12,7 @@ import pytest
 from processor.backends.kafka.connection import Connection
 from processor.backends.kafka.secured import SecuredClient
 from processor.config import KafkaConfig
+from tests.simulation.stage import in_virtual_time
 
 SILENT = 1
 BROKERS = [(node, "127.0.0.1", node, None) for node in (SILENT, 2, 3)]
@@ -34,6 +35,7 @@ class Answering:
 
 
 @pytest.mark.parametrize("servers", ["127.0.0.1:2", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"])
+@in_virtual_time
 async def test_a_silent_broker_asked_first_each_time_ends_no_attempt_to_connect(
     monkeypatch: pytest.MonkeyPatch, servers: str
 ) -> None:
