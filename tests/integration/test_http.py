@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from processor.backends.embedded import EmbeddedKafka
+from processor.backends.embedded.ports import free_ports
 from processor.config import Settings
 from tests.faults.health.command import Command, command
 from tests.faults.stage import stage
@@ -25,15 +26,9 @@ RATE = 300.0
 WAIT_S = 60.0  # on a busy machine
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def own_address(settings: Settings) -> Settings:
     """The same with a port of its own, which the other instances are told."""
-    port = free_port()
+    [port] = free_ports(1)
     http = msgspec.structs.replace(settings.http, port=port, advertised_url=f"http://127.0.0.1:{port}")
     return msgspec.structs.replace(settings, http=http)
 
@@ -64,7 +59,13 @@ async def test_a_session_is_found_from_every_instance_and_fetched_from_the_one_t
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(SECRET)
-    changed = {"http.token_file": str(tmp_path / "token"), "streaming.interval_steps": 1}
+    changed = {
+        "http.token_file": str(tmp_path / "token"),
+        "streaming.interval_steps": 1,
+        # Whoever stalls for a moment keeps its partition: the test asks its owner several times.
+        "engine.session_timeout_ms": 30_000,
+        "engine.transaction_timeout_ms": 30_000,
+    }
     async with AsyncExitStack() as stack:
         scenario = await stack.enter_async_context(
             stage(kafka.bootstrap_servers, tmp_path, seed=601, partitions=2, settings=changed)
