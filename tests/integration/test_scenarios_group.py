@@ -53,9 +53,10 @@ async def test_a_blocked_event_loop_loses_its_partitions_and_leaves_no_trace(
         blocked, heir = await scenario.start("blocked"), await scenario.start("heir")
         await scenario.working(blocked, heir)
         scenario.load.begin(RATE)
-        seen = len(blocked.journal)
+        seen, seen_heir = len(blocked.journal), len(heir.journal)
         file = await send_strain(scenario.load, tmp_path, "block", min(blocked.works_on()), "block", BLOCKED_S)
-        await scenario.working(heir)
+        # Read from the journal: all of them are its own only until the other is back.
+        await heir.line("assigned", lambda line: len(line["partitions"]) == 4, after=seen_heir)
         scenario.expect(not file.exists(), "nobody was blocked: the test shows nothing")
         await blocked.line("assigned", after=seen)
         await scenario.working(blocked, heir)
@@ -87,17 +88,19 @@ async def test_static_twins_end_with_their_name_and_a_single_one_works(kafka: Em
 
 async def test_a_transaction_past_its_time_out_is_not_committed(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """Everything is accepted, heartbeats go on, only EndTxn comes too late: the broker has aborted meanwhile."""
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=504) as scenario:
+    # Only the transaction's time-out is short: a process that stalls keeps its membership.
+    patient = {"engine.session_timeout_ms": 10_000}
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=504, settings=patient) as scenario:
         one = await scenario.start("one", Fault("before end", 10, "hold"), patience_s=60.0)
         await scenario.working(one)
         scenario.load.begin(RATE)
-        await one.line("fault")
+        held = one.journal.index(await one.line("fault"))
         late = one.lines("offsets")[-1]["positions"]
         await until_no_transaction_is_open(scenario)
 
         one.go()
 
-        refused = await one.line("refused")
+        refused = await one.line("refused", after=held)
         scenario.expect((refused["step"], refused["error"]) == ("end", "ProducerFenced"), f"{refused}")
         committed = await one.line("committed", after=one.journal.index(refused))
         scenario.expect(committed["positions"] != late, "the late transaction was committed")

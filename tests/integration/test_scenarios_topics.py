@@ -63,13 +63,22 @@ async def test_an_input_topic_made_anew_under_a_running_instance_is_noticed(
     kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """The new log is soon longer than the old one was: reading on at the old position would skip its beginning."""
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=601, partitions=1, sessions=20) as scenario:
+    # Neither a stall nor the time until the topic is back ends anything.
+    patient = {"engine.session_timeout_ms": 10_000, "kafka.request_timeout_ms": 30_000}
+    async with stage(
+        kafka.bootstrap_servers, tmp_path, seed=601, partitions=1, sessions=20, settings=patient
+    ) as scenario:
         settings = scenario.settings
         one = await scenario.start("one")
         await scenario.load.send(300)
         await scenario.drained()
         before = await contents(settings)
+        seen = len(one.journal)
 
+        async with administrator(kafka.bootstrap_servers) as client:
+            await client.delete_topics([settings.topics.state])
+        # Whoever asks again only when the new log is the longer one cannot know: it must have met the gap.
+        await one.line("restoring", after=seen)
         await recreate(settings, settings.topics.state, {"message.timestamp.after.max.ms": "3600000"})
         async with foreign_producer(kafka.bootstrap_servers, linger_ms=50) as foreign:
             sent = [await foreign.send(settings.topics.state, event("new"), b"new", 0) for _ in range(1_000)]
