@@ -115,10 +115,11 @@ async def test_the_broker_refuses_a_zombie_whose_transaction_timed_out(
         await scenario.working(zombie, heir)
         scenario.load.begin(RATE)
         await zombie.line("fault")
+        stopped = len(zombie.journal)  # before it there may be what a slow machine caused
         await scenario.working(heir)
         zombie.signal(signal.SIGCONT)
 
-        refused = await zombie.line("refused")
+        refused = await zombie.line("refused", after=stopped)
 
         scenario.expect((refused["step"], refused["error"]) == (step, "ProducerFenced"), f"refused: {refused}")
         await scenario.working(zombie, heir)
@@ -134,13 +135,16 @@ async def test_the_group_refuses_the_offsets_of_an_older_generation(kafka: Embed
         await scenario.working(zombie, heir)
         scenario.load.begin(RATE)
         await zombie.line("fault")
+        stopped = len(zombie.journal)  # before it there may be what a slow machine caused
         # The heir has the partitions, and waits for the transaction that lies before its barrier.
         everything = list(range(scenario.settings.topics.partitions))
-        await heir.line("assigned", lambda line: line["partitions"] == everything, after=len(heir.journal))
-        await heir.line("waiting", after=len(heir.journal))
+        await scenario.until(
+            "everything assigned to the heir", lambda: heir.lines("assigned")[-1]["partitions"] == everything
+        )
+        await heir.line("waiting", after=heir.journal.index(heir.lines("assigned")[-1]))
         zombie.signal(signal.SIGCONT)
 
-        refused = await zombie.line("refused")
+        refused = await zombie.line("refused", after=stopped)
 
         scenario.expect((refused["step"], refused["error"]) == ("commit_offsets", "Fenced"), f"refused: {refused}")
         await scenario.working(zombie, heir)
@@ -154,11 +158,12 @@ async def test_a_transaction_whose_offsets_were_accepted_is_waited_for(kafka: Em
         zombie = await scenario.start("zombie", fault, patience_s=60.0, transaction_timeout_ms=60_000)
         heir = await scenario.start("heir")
         await scenario.working(zombie, heir)
+        began = len(heir.journal)
         scenario.load.begin(RATE)
         await zombie.line("fault")
         stopped = len(zombie.journal)
         accepted = zombie.lines("offsets")[-1]["positions"]
-        await heir.line("waiting", after=len(heir.journal))
+        await heir.line("waiting", after=began)
         zombie.signal(signal.SIGCONT)
 
         committed = await zombie.line("committed", after=stopped)
