@@ -26,6 +26,8 @@ from tests.oracle import read_topic
 
 RATE = 400.0
 DISK_MIB = 192
+# A process that stalls for seconds keeps its membership and its transaction.
+PATIENT = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
 STRAINED = {"profiles.selector": SELECTOR}
 
 
@@ -70,7 +72,7 @@ async def test_what_is_too_large_to_be_written_again_is_cut_and_marked(kafka: Em
         (b"traced", event("traced"), [trace, ("tracestate", b"t" * 4 * MIB)]),
         (b"whole", event("whole", note="x" * (MIB - 300)), [*OWN_HEADERS, ("large", b"h" * 64 * 1024)]),
     ]
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=402, partitions=1) as scenario:
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=402, partitions=1, settings=PATIENT) as scenario:
         topics = scenario.settings.topics
         one = await scenario.start("one")
         async with foreign_producer(
@@ -103,6 +105,7 @@ async def test_what_is_too_large_to_be_written_again_is_cut_and_marked(kafka: Em
 async def test_state_and_metrics_at_their_largest_fit(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     """A thousand points of history in each metric, a long model: what grows with a session is bounded."""
     large: dict[str, Any] = {
+        **PATIENT,
         "streaming.include_history": True,
         "streaming.interval_steps": 100,
         "quality.max_history": 5_000,
@@ -124,7 +127,8 @@ async def test_a_wall_clock_that_jumps_changes_nothing(kafka: EmbeddedKafka, tmp
 
     Deadlines run on the monotonic clock, the loop sees none, and what is written is stamped by the broker.
     """
-    async with stage(kafka.bootstrap_servers, tmp_path, seed=404, partitions=2, settings=STRAINED) as scenario:
+    settings = {**STRAINED, **PATIENT}
+    async with stage(kafka.bootstrap_servers, tmp_path, seed=404, partitions=2, settings=settings) as scenario:
         one = await scenario.start("one")
         await scenario.load.send(300)
         await scenario.drained()

@@ -32,6 +32,8 @@ from tests.oracle import verdict
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 EVENTS = 200
+# A process that stalls for seconds keeps its membership and its transaction.
+PATIENT = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
 SECONDS = 8.0  # "within seconds", on a machine that has other work
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 Access = dict[str, Any]
@@ -71,7 +73,7 @@ async def processed(settings: Settings, wanted: int) -> list[str]:
 
 async def assert_everything_works(locked: SecuredKafka, access: Access) -> None:
     """Topics job, producer, processor and reader go this way; the oracle looks from the side."""
-    witness = scenario_settings(locked.witnesses, 2, {})
+    witness = scenario_settings(locked.witnesses, 2, PATIENT)
     settings = locked.secured(witness, access)
     await create_topics(settings)
     source = events(3, 20)
@@ -117,7 +119,7 @@ async def test_an_encrypted_private_key_is_opened_with_its_password(locked: Secu
 
 async def test_sessions_that_the_broker_ends_are_renewed_without_a_doubt(locked: SecuredKafka) -> None:
     """Over several sessions' lives (KIP-368) no transaction fails and nothing is repeated."""
-    witness = scenario_settings(locked.witnesses, 2, {})
+    witness = scenario_settings(locked.witnesses, 2, PATIENT)
     settings = locked.secured(witness, locked.access("SASL_CLEAR", mechanism="SCRAM-SHA-256"))
     await create_topics(settings)
     working = asyncio.create_task(processed(settings, EVENTS))

@@ -215,7 +215,9 @@ async def test_each_acl_a_reader_lacks_is_named(locked: SecuredKafka, granted: S
 
 async def test_an_acl_taken_back_while_the_processor_works_is_named(locked: SecuredKafka, tmp_path: Path) -> None:
     """Nothing is committed meanwhile; granted again, work goes on, and output is the replay's."""
-    witness = scenario_settings(locked.witnesses, PARTITIONS, {})
+    # A process that stalls for seconds has no other doubt.
+    patient = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
+    witness = scenario_settings(locked.witnesses, PARTITIONS, patient)
     await create_topics(witness)
     user = USERS["processor"]
     async with acl_admin(locked.witnesses) as admin:
