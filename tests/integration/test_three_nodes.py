@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.faults.campaign.report import Tally
 
 pytestmark = pytest.mark.timeout(300)
 
-WITHOUT_QUORUM_S = 1.0
+WITHOUT_QUORUM_S = 2.0
 
 
 async def test_a_restart_of_all_nodes_in_turn_leaves_no_trace(three_nodes: EmbeddedKafka, tmp_path: Path) -> None:
@@ -38,17 +39,24 @@ async def test_without_two_of_three_nodes_nothing_goes_on_and_nothing_is_lost(
 ) -> None:
     async with scene(three_nodes, tmp_path, 106, Tally()) as made:
         await asyncio.gather(made.nodes.kill(1), made.nodes.kill(2))
+        killed_s = time.monotonic()
         written = asyncio.create_task(made.stage.load.send_raw(0, b"session-00000", b"{"))
-        await asyncio.wait({written}, timeout=WITHOUT_QUORUM_S)  # what was answered before is journaled by now
-        standing = made.stage.committed()
         await asyncio.wait({written}, timeout=WITHOUT_QUORUM_S)
         made.stage.expect(not written.done(), "one copy was enough for an acknowledgement")
-        made.stage.expect(made.stage.committed() == standing, f"committed beyond {standing} with one copy")
+        restarted_s = time.monotonic()
 
         await made.nodes.restart(1, 2)
 
         await written
         await made.progress()
+        # By the workers' clocks, which are ours: what was answered before the kills may be journaled long after them.
+        alone = [
+            line
+            for instance in made.instances
+            for line in instance.lines("committed")
+            if killed_s < line["at_s"] - line["seconds"] and line["at_s"] < restarted_s
+        ]
+        made.stage.expect(alone == [], f"committed with one copy: {alone}")
         await made.stage.proven()
 
 
