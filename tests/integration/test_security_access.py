@@ -128,8 +128,8 @@ async def test_sessions_that_the_broker_ends_are_renewed_without_a_doubt(locked:
         for _ in range(20):
             await producer.send([next(source) for _ in range(EVENTS // 20)])
             await producer.flush()
-            # The time itself is what is tested: ten pieces over four sessions' lives.
-            await asyncio.sleep(4 * SHORT_SESSION_MS / 1000 / 20)
+            # The time itself is what is tested: twenty pieces over two and a half sessions' lives.
+            await asyncio.sleep(2.5 * SHORT_SESSION_MS / 1000 / 20)
 
     assert await working == []
     assert [str(difference) for difference in await verdict(witness)] == []

@@ -40,7 +40,7 @@ PROTOCOLS: Mapping[Listener, str] = {
     "ELSEWHERE": "SSL",
 }
 USERS = ("super", "processor", "topics", "producer", "reader")
-SHORT_SESSION_MS = 2_000
+SHORT_SESSION_MS = 5_000
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _LOGIN_MODULES = {
     "plain": "org.apache.kafka.common.security.plain.PlainLoginModule",
