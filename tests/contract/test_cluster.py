@@ -100,6 +100,24 @@ async def test_a_transaction_is_invisible_until_its_end(world: World, join: Any)
     await epoch.close()
 
 
+async def test_of_two_transactions_offsets_the_later_written_one_stays_whichever_ends_later(
+    world: World, join: Any
+) -> None:
+    instance = await join("i0")
+    other = await world.cluster("i1")
+    first, second = await instance.cluster.open_epoch(), await other.open_epoch()
+    for epoch, positions in ((first, {0: 5, 1: 1}), (second, {0: 7})):
+        await epoch.add_offsets()
+        await epoch.commit_offsets(instance.token, positions)
+    await second.end()
+    await _group_offset(world, 0, 7)
+    await first.end()
+    await _group_offset(world, 1, 1)
+    assert await world.group_offset(0) == 7
+    await first.close()
+    await second.close()
+
+
 async def test_a_new_epoch_aborts_what_the_old_one_left_open(world: World, join: Any) -> None:
     instance = await join("i0")
     old = await instance.cluster.open_epoch()

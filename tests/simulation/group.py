@@ -46,7 +46,9 @@ class GroupCoordinator:
         self.rebalances = 0
         self.replacements = 0  # of static members, without a rebalance
         self._known = False  # somebody has joined or committed before
-        self._pending: dict[int, dict[int, int]] = {}
+        self._pending: dict[int, dict[int, tuple[int, int]]] = {}  # by producer and partition: when written, offset
+        self._written = 0
+        self._settled: dict[int, int] = {}  # when the partition's offset was written
         self._partitions = partitions
         self._later = later
         self._random = random
@@ -147,17 +149,28 @@ class GroupCoordinator:
             if token.generation != self.generation:
                 raise Fenced("ILLEGAL_GENERATION")
         self._known = True
-        self._pending.setdefault(producer, {}).update(positions)
+        pending = self._pending.setdefault(producer, {})
+        for partition, offset in positions.items():
+            self._written += 1
+            pending[partition] = (self._written, offset)
 
     def pending(self, producer: int) -> dict[int, int]:
         """Offsets in the producer's open transaction."""
-        return self._pending.get(producer, {})
+        return {partition: offset for partition, (_, offset) in self._pending.get(producer, {}).items()}
 
     def mark(self, producer: int, committed: bool) -> None:
-        """The transaction with the producer's pending offsets is decided."""
+        """The transaction with the producer's pending offsets is decided.
+
+        Of two transactions that commit the same partition the later written offset stays, whichever ends later (Kafka's
+        OffsetMetadataManager compares the places of the records in `__consumer_offsets`).
+        """
         pending = self._pending.pop(producer, {})
-        if committed:
-            self.offsets.update(pending)
+        if not committed:
+            return
+        for partition, (written, offset) in pending.items():
+            if written > self._settled.get(partition, 0):
+                self._settled[partition] = written
+                self.offsets[partition] = offset
 
     def _overdue(self, serial: int) -> None:
         if self._preparing and serial == self._serial:
