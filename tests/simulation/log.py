@@ -127,9 +127,11 @@ class Log:
 
     def behind_a_record(self, key: bytes) -> bool:
         """Whether right before the last record with this key stands one with another key, and no marker."""
-        index = next(i for i in reversed(range(len(self.entries))) if self.entries[i].key == key)
-        before, last = self.entries[max(index - 1, 0)], self.entries[index]
-        return before.offset == last.offset - 1 and before.key != key and before.state != CONTROL
+        last = next((i for i in reversed(range(len(self.entries))) if self.entries[i].key == key), 0)
+        if last == 0:
+            return False
+        before = self.entries[last - 1]
+        return before.offset == self.entries[last].offset - 1 and before.key != key and before.state != CONTROL
 
     def trim(self, offset: int) -> None:
         """Retention: everything below the offset is gone."""
