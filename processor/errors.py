@@ -54,6 +54,10 @@ class Fenced(ProcessorError):
     """The group says the token is void: drop what is in flight, wait for the next assignment."""
 
 
+class InstanceFenced(Fenced):
+    """The group knows another process under our static name by now."""
+
+
 class InDoubt(ProcessorError):
     """The fate of a request is unknown, or a transaction cannot go on: a new epoch, restore what is not clean."""
 

@@ -267,7 +267,7 @@ class EngineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     static_membership: Annotated[bool, Meta(description="Keep partitions over a quick restart.")] = False
     leave_on_stop: Annotated[
-        bool, Meta(description="A static member that is told to stop gives its partitions to the others at once.")
+        bool, Meta(description="A static member that ends, unless killed, gives its partitions to the others at once.")
     ] = False
     session_timeout_ms: Annotated[
         int, Meta(ge=100, le=1_800_000, description="Silence after which the group gives partitions away.")

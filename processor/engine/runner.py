@@ -20,7 +20,7 @@ from processor.engine.standing import Standing
 from processor.engine.task import Task
 from processor.engine.transactions import Transactions
 from processor.engine.tuning import Tuning
-from processor.errors import Fenced, OutOfMemory, ProcessorError, Refused, Stuck
+from processor.errors import Fenced, InstanceIdInUse, OutOfMemory, ProcessorError, Refused, Stuck
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ class Runner:
         except BaseException as error:
             # Half a step may be in it, and leaving the group would commit it.
             self._transactions.pending = None
+            if isinstance(error, InstanceIdInUse):
+                self._transactions.fatal = error
             if isinstance(error, MemoryError):
                 raise OutOfMemory(
                     "out of memory: what was not committed is computed again; give the process more, or share the "

@@ -14,7 +14,7 @@ from processor.engine.lifecycle import TaskState
 from processor.engine.observer import Committed, Observer
 from processor.engine.ports import Epoch, Token
 from processor.engine.tuning import Pace, Tuning
-from processor.errors import Fenced, InDoubt, InstanceIdInUse, ProducerFenced
+from processor.errors import Fenced, InDoubt, InstanceFenced, InstanceIdInUse, ProducerFenced
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +101,14 @@ class Transactions:
     def cancel(self) -> bool:
         """Wait for no answer: what is on its way is computed again elsewhere, or was committed.
 
-        True where it may stay open at the broker, and is nobody's who has our transactional id by now.
+        True where a transaction may stay open at the broker; false where another process has our id by now, whose
+        transaction it would be.
         """
+        unfinished = self.inflight is not None or self.doubt is not None or self.fatal is not None
         if self.inflight is not None:
             self.inflight.cancel()
-            return True
-        return self.doubt is not None and not isinstance(self.doubt, ProducerFenced)
+        replaced = isinstance(self.fatal, InstanceIdInUse) or isinstance(self.doubt, ProducerFenced | InstanceFenced)
+        return unfinished and not replaced
 
     def _carries(self, partition: int) -> bool:
         return self._inflight_batch is not None and partition in self._inflight_batch.entries

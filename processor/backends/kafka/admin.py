@@ -239,11 +239,14 @@ async def committed_offset(connection: Connection, settings: Settings, partition
             [(_, [(_, offset, _, _, code, _)], _)] = reply.topics
             if code == 0:
                 return int(offset)
-            if code == StableOffsets.UNSTABLE and not told:
-                log.warning("group %s, partition %d: waiting for a transaction to end", group, partition)
-                told = True
-        if code in UNAUTHORIZED:
+            if code in UNAUTHORIZED:
+                raise missing_acl(settings.kafka, "Describe", f"topic {settings.topics.state}")
+        elif code in UNAUTHORIZED:
             raise missing_acl(settings.kafka, "Describe", f"group {group}")
+        if not told:
+            what = "waiting for a transaction to end" if code == StableOffsets.UNSTABLE else error_name(code)
+            log.warning("offset of group %s, partition %d: %s", group, partition, what)
+            told = True
     raise AssertionError("retries() does not end")
 
 

@@ -26,7 +26,8 @@ LEADER_MOVED = frozenset({3, 5, 6, 8, 9, 13, 56, 72, 74, 75, 76, 78, 100, 103})
 TRY_AGAIN = frozenset({7, 14, 19, 20, 51})  # REQUEST_TIMED_OUT, LOADING, NOT_ENOUGH_REPLICAS*, CONCURRENT_TRANSACTIONS
 UNKNOWN_SERVER_ERROR = -1  # the broker is in trouble and says nothing about the request: a full disk, for one
 TRY_HARMLESS_AGAIN = TRY_AGAIN | {UNKNOWN_SERVER_ERROR}  # of a request that may take effect twice
-FENCED_GROUP = frozenset({22, 25, 27, 82, 110, 113})  # generation, member, rebalance, instance id, member epochs
+FENCED_INSTANCE_ID = 82
+FENCED_GROUP = frozenset({22, 25, 27, FENCED_INSTANCE_ID, 110, 113})  # generation, member, rebalance, member epochs
 FENCED_PRODUCER = frozenset({47, 90})  # INVALID_PRODUCER_EPOCH, PRODUCER_FENCED
 UNAUTHORIZED = frozenset({29, 30, 31, 53})  # topic, group, cluster, transactional id
 

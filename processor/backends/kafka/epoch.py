@@ -28,6 +28,7 @@ from processor.backends.kafka.buffer import BatchList, PartitionBuffer
 from processor.backends.kafka.connection import (
     COORDINATOR_MOVED,
     FENCED_GROUP,
+    FENCED_INSTANCE_ID,
     FENCED_PRODUCER,
     LEADER_MOVED,
     MAX_RETRY_S,
@@ -45,7 +46,7 @@ from processor.backends.kafka.connection import (
 from processor.backends.kafka.protocol import FencedTxnOffsetCommit
 from processor.config import Settings
 from processor.engine.ports import Buffer, Token
-from processor.errors import Fenced, InDoubt, ProcessorError, ProducerFenced, Refused, Rejected
+from processor.errors import Fenced, InDoubt, InstanceFenced, ProcessorError, ProducerFenced, Refused, Rejected
 
 DUPLICATE_SEQUENCE = 46
 TOO_LARGE = frozenset({10, 18})
@@ -201,7 +202,8 @@ class TransactionalEpoch:
                 return
             if codes & FENCED_GROUP:
                 names = ", ".join(error_name(code) for code in sorted(codes))
-                raise Fenced(f"the group refused generation {token.generation}: {names}")
+                kind = InstanceFenced if FENCED_INSTANCE_ID in codes else Fenced
+                raise kind(f"the group refused generation {token.generation}: {names}")
             self._judge("TxnOffsetCommit", codes, group=True)
 
     async def end(self) -> None:

@@ -7,7 +7,6 @@ Only the client's group coordinator is used: joining, heartbeats and the rebalan
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -28,16 +27,17 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from processor.backends.kafka.connection import Connection, NotSent, missing_acl
+from processor.backends.kafka.connection import Connection, error_name, missing_acl
 from processor.backends.kafka.protocol import StaticLeave
 from processor.config import EngineConfig, Settings
 from processor.engine.assignment import Owned, assign
 from processor.engine.ports import Listener, Token
-from processor.errors import Fenced, InDoubt, InstanceIdInUse, Refused, Stuck
+from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
 
 log = logging.getLogger(__name__)
 
 LEAST_HEARTBEAT_MS, MOST_HEARTBEAT_MS = 50, 250
+WAITED_FOR = "the group may wait for %s until its session is over: %s"
 NEVER_MS = 10 * 365 * 24 * 3600 * 1000  # progress is supervised by the engine, not by the pace of polls
 
 
@@ -116,14 +116,34 @@ def heartbeat_interval_ms(engine: EngineConfig) -> int:
     return max(LEAST_HEARTBEAT_MS, min(rare_ms, MOST_HEARTBEAT_MS))
 
 
+class LeavingCoordinator(GroupCoordinator):
+    """The client's, whose static members leave the group as well when they close."""
+
+    async def _maybe_leave_group(self) -> None:
+        """Once, as it is for dynamic members: the session time-out does the rest.
+
+        With our member id: should the name be another process's by now, that one stays.
+        """
+        if self._group_instance_id is not None and self.generation > 0:
+            try:
+                reply = await self._send_req(  # type: ignore[no-untyped-call]
+                    StaticLeave(self.group_id, [(self.member_id, self._group_instance_id)])
+                )
+            except KafkaError as error:
+                log.warning(WAITED_FOR, self._group_instance_id, repr(error))
+            else:
+                codes = {reply.error_code, *(code for *_, code in reply.members)} - {0}
+                if codes:
+                    log.warning(WAITED_FOR, self._group_instance_id, ", ".join(map(error_name, sorted(codes))))
+        await super()._maybe_leave_group()  # type: ignore[no-untyped-call]
+
+
 class GroupMembership(ConsumerRebalanceListener):
     """Joins at once, stays until `leave`; implements the engine's `Membership`."""
 
     def __init__(self, settings: Settings, instance_id: str, connection: Connection, listener: Listener) -> None:
         engine = settings.engine
         self._topic = settings.topics.state
-        self._group = engine.application_id
-        self._leaves = engine.leave_on_stop
         self._instance_id = instance_id
         self._group_instance_id = instance_id if engine.static_membership else None
         self._connection = connection
@@ -136,7 +156,8 @@ class GroupMembership(ConsumerRebalanceListener):
         # The client leaves the group when nobody polls; nobody does, because fetching is ours.
         self._stack.enter_context(self._subscription.fetch_context())
         self._subscription.subscribe({self._topic}, listener=self)
-        self._coordinator = GroupCoordinator(
+        kind = LeavingCoordinator if engine.leave_on_stop else GroupCoordinator
+        self._coordinator = kind(  # type: ignore[no-untyped-call]
             connection.client,
             self._subscription,
             group_id=engine.application_id,
@@ -191,24 +212,11 @@ class GroupMembership(ConsumerRebalanceListener):
         self._coordinator.request_rejoin()
 
     async def leave(self) -> None:
-        """Leave the group; a static member stays listed, so that its restart moves nothing, unless told otherwise."""
-        member_id = self._coordinator.member_id
-        with contextlib.suppress(TimeoutError, KafkaError):
+        """Leave the group; a static member stays listed, so that its restart moves nothing, unless it shall leave."""
+        try:
             async with asyncio.timeout(self._connection.timeout_s):
                 await self._coordinator.close()
-                if self._leaves and self._group_instance_id is not None and member_id:
-                    await self._leave_as_static(member_id, self._group_instance_id)
+        except (TimeoutError, KafkaError) as error:
+            log.warning(WAITED_FOR, self._instance_id, repr(error))
         self._stack.close()
         await self._connection.close()
-
-    async def _leave_as_static(self, member_id: str, group_instance_id: str) -> None:
-        """What the client never does; once, as it is for dynamic members: the session time-out does the rest.
-
-        With our member id: should the name be another process's by now, that one stays.
-        """
-        try:
-            node = await self._connection.coordinator("group", self._group)
-            leave = StaticLeave(self._group, [(member_id, group_instance_id)])
-            await self._connection.send(node, leave, coordination=True)
-        except (NotSent, InDoubt, Refused) as error:
-            log.warning("the group may wait for %s until its session is over: %s", group_instance_id, error)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocol, ConsumerProtocolMemberMetadata
 from aiokafka.errors import GroupAuthorizationFailedError, InvalidSessionTimeoutError, KafkaError
 
-from processor.backends.kafka.connection import NotSent
 from processor.backends.kafka.group import (
     FencedInstanceId,
     GroupMembership,
+    LeavingCoordinator,
     StickyAssignor,
     heartbeat_interval_ms,
 )
 from processor.backends.kafka.protocol import LeaveGroupRequestV3, StaticLeave
 from processor.config import Settings
 from processor.engine.assignment import Owned
-from processor.errors import Fenced, InDoubt, InstanceIdInUse, Refused, Stuck
+from processor.errors import Fenced, InstanceIdInUse, Refused, Stuck
 
 CLUSTER: Any = SimpleNamespace(partitions_for_topic=lambda topic: {0, 1, 2, 3})
 
@@ -108,49 +108,78 @@ def test_a_coordination_that_ended_ends_the_process(membership: tuple[GroupMembe
         made.check()
 
 
-class Farewell:
-    """The coordinator, and the connection by which a static member says that it goes."""
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> tuple[LeavingCoordinator, list[Any]]:
+    """A static member of generation 4, and what it says when it closes; the client's own part is "forgotten"."""
+    said: list[Any] = []
 
-    kafka, timeout_s = Settings().kafka, 5.0
+    async def forget(self: GroupCoordinator) -> None:
+        said.append("forgotten")
 
-    def __init__(self, failure: Exception | None) -> None:
-        self.member_id = "member-4"
-        self.steps: list[Any] = []
-        self._failure = failure
-        self._closed = False
+    async def send(request: StaticLeave) -> Any:
+        said.append(request.build(LeaveGroupRequestV3))
+        return SimpleNamespace(error_code=0, members=[("member-4", "i7", 0)])
 
-    async def coordinator(self, kind: str, key: str) -> int:
-        return 3
-
-    async def send(self, node: int, request: StaticLeave, *, coordination: bool) -> None:
-        self.steps.append((node, request.build(LeaveGroupRequestV3)))
-        if self._failure is not None:
-            raise self._failure
-
-    async def close(self) -> None:
-        # The client forgets its member id when it closes its membership, which comes first.
-        self.steps.append("connection closed" if self._closed else "coordinator closed")
-        self._closed, self.member_id = True, ""
-
-
-@pytest.mark.parametrize("failure", [None, NotSent("?"), InDoubt("?"), Refused("?")], ids=repr)
-@pytest.mark.parametrize(("instance", "leaves"), [(None, True), ("i7", False), ("i7", True)])
-async def test_a_static_member_leaves_under_its_own_member_id_where_it_shall(
-    instance: str | None, leaves: bool, failure: Exception | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, farewell = object.__new__(GroupMembership), Farewell(failure)
+    made = object.__new__(LeavingCoordinator)
+    monkeypatch.setattr(GroupCoordinator, "_maybe_leave_group", forget)
     for name, value in {
-        "_coordinator": farewell,
-        "_connection": farewell,
-        "_group": "app",
-        "_group_instance_id": instance,
-        "_leaves": leaves,
-        "_stack": ExitStack(),
+        "group_id": "app",
+        "_group_instance_id": "i7",
+        "generation": 4,
+        "member_id": "member-4",
+        "_send_req": send,
     }.items():
         monkeypatch.setattr(made, name, value, raising=False)
-    await made.leave()
-    said = [(3, LeaveGroupRequestV3("app", [("member-4", "i7")]))] if instance and leaves else []
-    assert farewell.steps == ["coordinator closed", *said, "connection closed"]
+    return made, said
+
+
+async def test_a_static_member_that_shall_leave_does_so_under_its_own_member_id(
+    leaving: tuple[LeavingCoordinator, list[Any]],
+) -> None:
+    made, said = leaving
+    await made._maybe_leave_group()
+    assert said == [LeaveGroupRequestV3("app", [("member-4", "i7")]), "forgotten"]
+
+
+@pytest.mark.parametrize("changed", [{"_group_instance_id": None}, {"generation": -1}], ids=repr)
+async def test_who_is_dynamic_or_never_joined_leaves_as_the_client_does(
+    leaving: tuple[LeavingCoordinator, list[Any]], changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, said = leaving
+    for name, value in changed.items():
+        monkeypatch.setattr(made, name, value)
+    await made._maybe_leave_group()
+    assert said == ["forgotten"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (SimpleNamespace(error_code=16, members=[]), "(16)"),
+        (SimpleNamespace(error_code=0, members=[("member-4", "i7", 82)]), "FENCED_INSTANCE_ID (82)"),
+        (KafkaError("broken"), "broken"),
+    ],
+    ids=repr,
+)
+async def test_a_farewell_that_was_not_heard_is_told_and_ends_nothing(
+    leaving: tuple[LeavingCoordinator, list[Any]],
+    answer: Any,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    made, said = leaving
+
+    async def send(request: StaticLeave) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(made, "_send_req", send)
+    await made._maybe_leave_group()
+    assert said == ["forgotten"]
+    assert told in caplog.text
+    assert "may wait for i7" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,16 @@ from processor.engine.lifecycle import TaskState
 from processor.engine.observer import Observer
 from processor.engine.ports import InputRecord, Outbox, Token
 from processor.engine.transactions import Transactions
-from processor.errors import Fenced, InDoubt, InputMoved, OutOfMemory, ProducerFenced, Refused
+from processor.errors import (
+    Fenced,
+    InDoubt,
+    InputMoved,
+    InstanceFenced,
+    InstanceIdInUse,
+    OutOfMemory,
+    ProducerFenced,
+    Refused,
+)
 from tests.simulation.client import ModelInput
 from tests.simulation.network import Fate
 from tests.simulation.simulation import TUNING, Instance
@@ -119,13 +128,21 @@ async def test_a_transaction_that_came_to_nothing_ends_with_its_instance(kind: s
 
 
 @pytest.mark.parametrize(
-    ("doubt", "left_open"),
-    [(None, False), (InDoubt("?"), True), (Fenced("?"), True), (ProducerFenced("?"), False)],
+    ("doubt", "fatal", "left_open"),
+    [
+        (None, None, False),
+        (InDoubt("?"), None, True),
+        (Fenced("?"), None, True),
+        (None, Refused("the changelog got shorter"), True),
+        (ProducerFenced("?"), None, False),
+        (InstanceFenced("?"), None, False),
+        (Fenced("?"), InstanceIdInUse("i0"), False),
+    ],
     ids=repr,
 )
 async def test_a_process_that_has_our_id_by_now_is_not_fenced_by_our_end(
-    doubt: InDoubt | Fenced | None, left_open: bool
+    doubt: InDoubt | Fenced | None, fatal: Exception | None, left_open: bool
 ) -> None:
     transactions = Transactions(TUNING, Observer(), lambda: None, lambda: None)
-    transactions.doubt = doubt
+    transactions.doubt, transactions.fatal = doubt, fatal
     assert transactions.cancel() is left_open
