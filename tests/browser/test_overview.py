@@ -53,6 +53,22 @@ def test_a_card_says_why_and_how_far_and_shows_its_outcome(open_page: Open, wind
     expect(ended).to_have_text(re.compile("ran its full length|was cut short"))
 
 
+def test_a_card_that_has_the_focus_does_not_take_it_along_when_its_exploration_ends(
+    open_page: Open, window: FakeWindow
+) -> None:
+    window.steps_per_round = 10
+    page = open_page().page
+    link = page.locator(".card:not([data-ended]) a").first
+    name = link.inner_text()
+    link.focus()
+    expect(page.locator(".card[data-ended] a:focus")).to_have_text(name)
+    # Twice as long as an outcome is shown otherwise.
+    page.wait_for_function("since => performance.now() - since > 5000", arg=page.evaluate("performance.now()"))
+    assert page.evaluate("document.activeElement.title") == name
+    page.keyboard.press("Tab")
+    expect(page.locator(".card a:focus, #cards-more:focus")).to_have_count(1)
+
+
 def test_gains_are_told_by_profile_and_against_the_prediction(open_page: Open, world: World) -> None:
     page = open_page().page
     expect(page.locator("#outcomes tr")).to_have_count(len(world.explorations))

@@ -47,7 +47,7 @@ export class Explorations {
     byId("cards-empty").hidden = !none;
     if (none) say(byId("cards-empty"), overview.sessions === 0 ? "No session has sent anything yet." : "All sessions are at rest. A card appears here when one starts to explore.");
     const more = byId("cards-more");
-    more.hidden = total <= few();
+    more.hidden = total <= few() && document.activeElement !== more;
     say(more, this.#all ? "Show fewer" : `Show ${total > exploring.length ? `${exploring.length} of ` : ""}all ${count(total)}`);
     mark(more, "aria-expanded", this.#all ? "true" : "false");
   }
@@ -63,7 +63,10 @@ export class Explorations {
     // Outcomes give way to what is going on: never more than a third of the places, the latest ones.
     const ended = this.#places.filter(({ endedAt }) => endedAt !== null && now - endedAt < OUTCOME_MS);
     const told = new Set(ended.sort((a, b) => b.endedAt - a.endedAt).slice(0, Math.ceil(places / 3)));
-    const kept = this.#places.filter((place) => place.endedAt === null || told.has(place)).slice(0, places);
+    // A card that has the focus would take it along: whoever goes on by keyboard would begin at the top.
+    const focused = byId("cards").querySelector("a:focus")?.title;
+    const held = ({ exploration }) => exploration.session_id === focused;
+    const kept = this.#places.filter((place) => place.endedAt === null || told.has(place) || held(place)).slice(0, places);
     const shown = new Set(kept.map(({ exploration }) => nameOf(exploration)));
     // Those that have most of their way ahead: their cards stay longest.
     const waiting = exploring.filter((exploration) => !shown.has(nameOf(exploration))).sort((a, b) => a.progress - b.progress);
