@@ -46,6 +46,9 @@ SCENARIO_SETTINGS: dict[str, Any] = {
     "engine.commit_interval_ms": 20,
 }
 
+# For a scenario that expects no doubt: a process that stalls for seconds keeps its membership and its transaction.
+PATIENT: dict[str, Any] = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
+
 
 class Stage:
     """What a scenario works with; made by `stage`."""

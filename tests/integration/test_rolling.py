@@ -78,11 +78,8 @@ async def test_scaling_up_and_down_under_load_leaves_no_trace(kafka: EmbeddedKaf
         gone = await pods.take_away()
         settings = await as_party(scenario.settings, "processor")
         taken_out = await take_out(settings, [pod_name(2), pod_name(7)])
-        await pods.working()
-        await pods.moving()
-        tell_pauses(scenario, "from 3 to 2 pods", stopped_s(gone), pods)
+        alone_s = await taken_over(scenario, pods, gone, "from 3 to 2 pods")
         scenario.expect(taken_out == {pod_name(2): True, pod_name(7): False}, f"{taken_out}")
-        alone_s = pods.moving_s() - stopped_s(gone)
         scenario.expect(alone_s < SESSION_TIMEOUT_MS / 1000, f"{gone.name} was waited for: {alone_s:g} s")
         await scenario.proven()
 
@@ -114,10 +111,7 @@ async def test_static_members_that_leave_when_told_to_stop_are_waited_for_only_a
         await pods.moving()
 
         gone = await pods.take_away()
-        await pods.working()
-        await pods.moving()
-        tell_pauses(scenario, "from 3 to 2 pods", stopped_s(gone), pods)
-        alone_s = pods.moving_s() - stopped_s(gone)
+        alone_s = await taken_over(scenario, pods, gone, "from 3 to 2 pods")
         scenario.expect(alone_s < SESSION_TIMEOUT_MS / 1000, f"{gone.name} was waited for: {alone_s:g} s")
         await pods.scale_up(PODS)
         await pods.moving()
@@ -147,9 +141,7 @@ async def test_a_static_member_that_does_not_come_back_is_missed(kafka: Embedded
 
         gone = await pods.take_away()
 
-        await pods.working()
-        await pods.moving()
-        tell_pauses(scenario, "from 2 to 1 pods, unsaid", stopped_s(gone), pods)
+        await taken_over(scenario, pods, gone, "from 2 to 1 pods, unsaid")
         await scenario.proven()
 
 
@@ -170,6 +162,14 @@ async def roll(scenario: Stage, pods: StatefulSet, version: str | None) -> None:
         print(f"restart of {after.name} with {given['partitions']}: pauses in s {told}")
         longest_s = max(paused_s[partition] for partition in given["partitions"])
         scenario.expect(longest_s < SESSION_TIMEOUT_MS / 1000, f"paused {longest_s:g} s, as if it had been missed")
+
+
+async def taken_over(scenario: Stage, pods: StatefulSet, gone: Instance, what: str) -> float:
+    """Wait until the others have gone on with everything; returns for how many seconds that took since it stopped."""
+    await pods.working()
+    await pods.moving()
+    tell_pauses(scenario, what, stopped_s(gone), pods)
+    return pods.moving_s() - stopped_s(gone)
 
 
 def tell_pauses(scenario: Stage, what: str, since_s: float, pods: StatefulSet) -> None:

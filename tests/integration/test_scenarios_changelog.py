@@ -13,15 +13,13 @@ from processor.backends.embedded import EmbeddedKafka
 from schemas.progress import BARRIER_KEY, PROGRESS_KEY
 from tests.faults.instance import Instance
 from tests.faults.points import Fault
-from tests.faults.stage import Stage, stage
+from tests.faults.stage import PATIENT, Stage, stage
 from tests.integration.command import CLUSTER, contents, expect_refusal, recreate, run_command
 from tests.integration.foreign import delete_records, foreign_transactions
 from tests.kafka import tools
 from tests.oracle import LoggedRecord, read_topic
 
 RATE = 400.0
-# A process that stalls for seconds keeps its membership and its transaction.
-PATIENT = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
 SHORT_SESSION_MS = 4_000
 
 # Whatever may be compacted is, at once, and nothing that may go stays.

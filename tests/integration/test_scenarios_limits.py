@@ -17,7 +17,7 @@ from processor.backends.embedded import EmbeddedKafka
 from schemas.dead_letters import ERROR_CUT
 from tests.faults.load import Event, events
 from tests.faults.points import Fault
-from tests.faults.stage import stage
+from tests.faults.stage import PATIENT, stage
 from tests.integration.bad_inputs import MIB, OWN_HEADERS, bad_inputs, event
 from tests.integration.foreign import foreign_producer
 from tests.integration.strain import SELECTOR, send_strain
@@ -26,8 +26,6 @@ from tests.oracle import read_topic
 
 RATE = 400.0
 DISK_MIB = 192
-# A process that stalls for seconds keeps its membership and its transaction.
-PATIENT = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
 STRAINED = {"profiles.selector": SELECTOR}
 
 

@@ -25,15 +25,13 @@ from processor.engine.observer import Committed, Observer
 from processor.errors import Refused, Unreachable
 from processor.surfaces.folds import partition_fold
 from tests.faults.load import events
-from tests.faults.stage import create_topics, scenario_settings
+from tests.faults.stage import PATIENT, create_topics, scenario_settings
 from tests.kafka.secure import SHORT_SESSION_MS, SecuredKafka, secured_kafka, unsecured_token
 from tests.oracle import verdict
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
 
 EVENTS = 200
-# A process that stalls for seconds keeps its membership and its transaction.
-PATIENT = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
 SECONDS = 8.0  # "within seconds", on a machine that has other work
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
 Access = dict[str, Any]

@@ -25,7 +25,7 @@ from processor.surfaces.folds import partition_fold
 from tests.faults.instance import Instance
 from tests.faults.load import events, load
 from tests.faults.points import Fault
-from tests.faults.stage import Stage, create_topics, scenario_settings
+from tests.faults.stage import PATIENT, Stage, create_topics, scenario_settings
 from tests.kafka.acls import acl_admin, run_acl_command
 from tests.kafka.secure import SecuredKafka, secured_kafka
 from tests.unit.surfaces.cli.commands import run_command
@@ -215,9 +215,7 @@ async def test_each_acl_a_reader_lacks_is_named(locked: SecuredKafka, granted: S
 
 async def test_an_acl_taken_back_while_the_processor_works_is_named(locked: SecuredKafka, tmp_path: Path) -> None:
     """Nothing is committed meanwhile; granted again, work goes on, and output is the replay's."""
-    # A process that stalls for seconds has no other doubt.
-    patient = {"engine.session_timeout_ms": 10_000, "engine.transaction_timeout_ms": 10_000}
-    witness = scenario_settings(locked.witnesses, PARTITIONS, patient)
+    witness = scenario_settings(locked.witnesses, PARTITIONS, PATIENT)
     await create_topics(witness)
     user = USERS["processor"]
     async with acl_admin(locked.witnesses) as admin:

@@ -36,7 +36,7 @@ GRANT = "grant it with kafka-acls.sh, as `creative-feedback topics acls` prints 
 
 def error_name(code: int) -> str:
     """The broker's name of an error code, with the code."""
-    known = {82: "FENCED_INSTANCE_ID", 90: "PRODUCER_FENCED", 74: "FENCED_LEADER_EPOCH"}
+    known = {FENCED_INSTANCE_ID: "FENCED_INSTANCE_ID", 90: "PRODUCER_FENCED", 74: "FENCED_LEADER_EPOCH"}
     name = known.get(code)
     return f"{name or for_code(code).__name__} ({code})"
 

@@ -27,7 +27,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
-from processor.backends.kafka.connection import Connection, error_name, missing_acl
+from processor.backends.kafka.connection import FENCED_INSTANCE_ID, Connection, error_name, missing_acl
 from processor.backends.kafka.protocol import StaticLeave
 from processor.config import EngineConfig, Settings
 from processor.engine.assignment import Owned, assign
@@ -44,7 +44,7 @@ NEVER_MS = 10 * 365 * 24 * 3600 * 1000  # progress is supervised by the engine, 
 class FencedInstanceId(BrokerResponseError):
     """KIP-345; the client's table of errors ends before it."""
 
-    errno = 82
+    errno = FENCED_INSTANCE_ID
     message = "FENCED_INSTANCE_ID"
 
 
